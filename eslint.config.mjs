@@ -1,0 +1,22 @@
+import js from '@eslint/js'
+import tseslint from 'typescript-eslint'
+
+export default tseslint.config(
+  { ignores: ['build/', 'dist/', 'models/', 'docs/', 'node_modules/'] },
+  js.configs.recommended,
+  {
+    files: ['**/*.{ts,mts,cts}'],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/naming-convention': 'off',
+    },
+  },
+  {
+    files: ['test/**/*.{ts,mjs,cjs}', 'bench/**', 'scripts/**', 'eslint.config.mjs'],
+    languageOptions: {
+      globals: { process: 'readonly', console: 'readonly', setImmediate: 'readonly', URL: 'readonly', require: 'readonly', module: 'readonly', __dirname: 'readonly', setTimeout: 'readonly', performance: 'readonly', Buffer: 'readonly', AbortController: 'readonly' },
+    },
+  },
+)

@@ -1,0 +1,105 @@
+/** The numeric type linear layers are computed in. LayerNorm, softmax and pooling accumulate in fp32. */
+export type Dtype = 'fp32' | 'bf16' | 'fp16'
+
+/** How a classifier is loaded. */
+export interface LoadOptions {
+  /**
+   * Where to run. `'auto'` (default): CUDA where the libtorch found has it and a card answers, else the CPU;
+   * {@link ElectraClassifier.device} says which. `'cuda'` and `'cuda:N'` run there or throw
+   * `DEVICE_UNAVAILABLE`; nothing falls back silently.
+   */
+  device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
+  /**
+   * What to compute in. `'auto'` (default): bf16 on CUDA and on a CPU with AMX or AVX512-BF16, else fp32.
+   * Logits are always fp32.
+   */
+  dtype?: 'auto' | Dtype
+  /**
+   * CPU threads of this classifier, an integer from 1 to 1024. Default: the least of the cgroup's CPU quota, the CPU
+   * affinity and the physical cores; `info.threads_rule` says which decided.
+   */
+  threads?: number
+  /** Folder of a libtorch to use, instead of the one that would be found. */
+  libtorch?: string
+}
+
+/** How texts are classified. */
+export interface ClassifyOptions {
+  /** Ends the call: its promise rejects with the signal's reason, and texts that still wait are dropped. */
+  signal?: AbortSignal
+  /**
+   * Longest row in tokens, `[CLS]` and `[SEP]` included; 3 up to the model's own limit (the default).
+   */
+  max_length?: number
+  /**
+   * What happens to a text of more tokens than `max_length`. `'truncate'` (default): its end is left out, and
+   * the result's `truncated` says so. `'error'`: the call rejects with `INPUT_TOO_LONG`. `'window'`: it is
+   * scored in windows of `max_length` that advance by three quarters of it, and their logits are averaged,
+   * each weighted by the tokens it adds.
+   */
+  long_text?: 'truncate' | 'error' | 'window'
+  /** Longest text taken, in UTF-16 code units; a longer one is a `RangeError`. Default 1,000,000. */
+  max_text_chars?: number
+}
+
+/** What a text was found to be. */
+export interface Classification<Label extends string = string> {
+  /** The label with the highest score. */
+  label: Label
+  /** Its score, 0 to 1. */
+  score: number
+  /** Softmax of the logits by label; they add up to 1. */
+  scores: Record<Label, number>
+  /** What the model put out, in the order of `classifier.labels`. */
+  logits: number[]
+  /**
+   * Tokens scored, `[CLS]` and `[SEP]` included; with `long_text: 'window'`, those of the whole text.
+   */
+  num_tokens: number
+  /** Whether the end of the text was left out. */
+  truncated: boolean
+}
+
+/** One text as the model sees it. */
+export interface Tokenization {
+  /** Vocabulary ids, `[CLS]` first and `[SEP]` last, never truncated. */
+  ids: number[]
+  /** The vocabulary's spelling of each id. */
+  tokens: string[]
+}
+
+/** Facts about a loaded classifier. */
+export interface ClassifierInfo {
+  /** Absolute path of the model's folder or archive. */
+  source: string
+  /** `'electra'`: this library's own packed engine. `'script'`: the archive's TorchScript `forward`. */
+  engine: 'electra' | 'script'
+  /** What linear layers compute in. */
+  dtype: Dtype
+  /** CPU threads of this classifier. */
+  threads: number
+  /** Which rule decided `threads`. */
+  threads_rule: 'option' | 'cgroup quota' | 'cpu affinity' | 'physical cores'
+  /** Bytes of the weights that serve. */
+  memory: number
+  /** Version of the libtorch in use. */
+  torch_version: string
+  /** Folder of that libtorch. */
+  libtorch: string
+  /** Whether rows of unequal length share a batch; false for an archive whose padding changes results. */
+  mixes_lengths: boolean
+  /** Why choices were made, one sentence each. */
+  notes: readonly string[]
+}
+
+/** The parts of `config.json` that decide how a model runs; its other keys are there too, unread. */
+export interface ModelConfig {
+  readonly model_type: string
+  readonly architectures: readonly string[]
+  readonly vocab_size: number
+  readonly max_position_embeddings: number
+  readonly hidden_size: number
+  readonly num_hidden_layers: number
+  readonly id2label: Readonly<Record<string, string>>
+  readonly [key: string]: unknown
+}

@@ -1,0 +1,67 @@
+// Everything that differs between operating systems, in one place: opening libraries, mapping files, CPU
+// features, and how many CPUs this process may use. platform.cpp is the only file with POSIX and Windows code.
+// Both halves of the addon compile it; it knows neither Node nor torch.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace electra::platform {
+
+// What the operating system said, as one sentence; `not_found` tells a missing file from other faults.
+class Error : public std::runtime_error {
+ public:
+  Error(const std::string& what, bool not_found) : std::runtime_error(what), not_found_(not_found) {}
+  bool not_found() const noexcept { return not_found_; }
+
+ private:
+  bool not_found_;
+};
+
+// A shared library, opened for the life of the process: torch's static state must never be torn down under a
+// running thread, so there is no close.
+class Library {
+ public:
+  static Library open(const std::string& path);
+  void* symbol(const char* name) const;
+
+ private:
+  explicit Library(void* handle) : handle_(handle) {}
+  void* handle_;
+};
+
+// A whole file mapped for reading.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const noexcept { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+struct Cpu {
+  std::string model;
+  std::vector<std::string> features;  // of avx2, avx512f, avx512_vnni, avx512_bf16, amx_bf16
+  int physical_cores = 1;
+  int affinity = 1;
+  std::optional<int> cgroup_quota;  // CPUs, rounded up
+
+  bool has(const char* feature) const;
+};
+
+// Read anew at each call: affinity and quota can change while a process runs.
+Cpu cpu();
+
+// Names the calling thread, as `top -H` and debuggers show it; at most 15 characters are kept.
+void name_thread(const std::string& name);
+
+}  // namespace electra::platform
