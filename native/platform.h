@@ -1,6 +1,6 @@
 // Everything that differs between operating systems, in one place: opening libraries, mapping files, CPU
-// features, and how many CPUs this process may use. platform.cpp is the only file with POSIX and Windows code.
-// Both halves of the addon compile it; it knows neither Node nor torch.
+// features, and how many CPUs this process may use. platform.cpp is the only file with POSIX and Windows
+// code. Both halves of the addon compile it; it knows neither Node nor torch.
 #pragma once
 
 #include <cstddef>
@@ -58,8 +58,10 @@ struct Cpu {
   bool has(const char* feature) const;
 };
 
-// Read anew at each call: affinity and quota can change while a process runs.
-Cpu cpu();
+// Read anew at each call: affinity and quota can change while a process runs. `root` stands before /proc and
+// /sys, so that tests can lay out a machine in a folder. With ELECTRA_CPU_ISA=avx2 in the environment no
+// feature above avx2 is seen.
+Cpu cpu(const std::string& root = {});
 
 // Names the calling thread, as `top -H` and debuggers show it; at most 15 characters are kept.
 void name_thread(const std::string& name);
