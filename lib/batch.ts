@@ -1,0 +1,57 @@
+/** Rows packed end to end: the shape that the native contract takes. */
+export interface PackedBatch {
+  /** Tokens of all rows, end to end. */
+  input_ids: Int32Array
+  /** rows + 1 offsets into `input_ids`: first 0, last its length. */
+  cu_seqlens: Int32Array
+}
+
+/** Packs rows of token ids in their order, without padding. */
+export function pack(rows: readonly Int32Array[]): PackedBatch {
+  const cu_seqlens = new Int32Array(rows.length + 1)
+  let total = 0
+  rows.forEach((row, index) => {
+    total += row.length
+    cu_seqlens[index + 1] = total
+  })
+  const input_ids = new Int32Array(total)
+  rows.forEach((row, index) => {
+    input_ids.set(row, cu_seqlens[index])
+  })
+  return { input_ids, cu_seqlens }
+}
+
+/**
+ * Which rows go together with the row that has waited longest: those nearest to it in length, as many as the
+ * budget holds. Rows of like length share attention's dispatches, and with an engine that pads they share
+ * its padding; and since the oldest always goes, no row starves for being long or short.
+ *
+ * @param lengths row lengths in tokens, ascending
+ * @param oldest index of the row that must go
+ * @param max_tokens budget; the oldest goes even where it is longer by itself
+ * @param equal_only whether only rows of exactly its length may join
+ * @returns the range `[from, to)` of rows that go
+ */
+export function rowsAround(
+  lengths: readonly number[],
+  oldest: number,
+  max_tokens: number,
+  equal_only: boolean,
+): [from: number, to: number] {
+  const length = lengths[oldest] ?? 0
+  let from = oldest
+  let to = oldest + 1
+  let tokens = length
+  for (;;) {
+    const shorter = lengths[from - 1] ?? -Infinity
+    const longer = lengths[to] ?? Infinity
+    const left = length - shorter <= longer - length
+    const nearest = left ? shorter : longer
+    if (!Number.isFinite(nearest) || (equal_only && nearest !== length) || tokens + nearest > max_tokens) {
+      return [from, to]
+    }
+    tokens += nearest
+    if (left) from--
+    else to++
+  }
+}

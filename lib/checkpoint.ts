@@ -1,0 +1,250 @@
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { ElectraError } from './errors'
+import { Tokenizer, type TokenizerFiles } from './tokenizer'
+import type { ModelConfig } from './types'
+
+/** A model on disk whose config and tokenizer were read and agree; the weights are read natively. */
+export interface Checkpoint {
+  kind: 'checkpoint' | 'archive'
+  /** Absolute path that was opened: the folder or the archive. */
+  source: string
+  /** Absolute path of the weights. */
+  weights: string
+  config: ModelConfig
+  /** `config.json` as it stands, for the native side. */
+  config_text: string
+  /** Names of the logits, in order. */
+  labels: string[]
+  tokenizer: Tokenizer
+  /** Longest row the model takes, in tokens. */
+  max_length: number
+  /** Config and tokenizer files by name, as text. */
+  files: ReadonlyMap<string, string>
+}
+
+/** Extra files of an archive by name; the native side reads them. */
+export type ReadArchive = (path: string) => Promise<readonly { name: string; bytes: Uint8Array }[]>
+
+/** The model that ships with the package. */
+export const SHIPPED_MODEL = join(__dirname, '..', 'models', 'sentiment-minilm-l6')
+
+const WEIGHTS = 'model.safetensors'
+const CONFIG = 'config.json'
+const FILES = [CONFIG, 'tokenizer.json', 'vocab.txt', 'tokenizer_config.json'] as const
+
+/** Opens a folder in Hugging Face layout, or a TorchScript archive. */
+export async function openCheckpoint(source: string, readArchive: ReadArchive): Promise<Checkpoint> {
+  const path = resolve(source)
+  const stats = await stat(path).catch(() => undefined)
+  if (!stats) {
+    throw new ElectraError(
+      'CHECKPOINT_NOT_FOUND',
+      `There is no model at ${path}; pass a folder with ${CONFIG} and ${WEIGHTS}, or a TorchScript archive (.pt), or nothing for the model that ships.`,
+    )
+  }
+  if (stats.isDirectory()) return openFolder(path)
+  if (path.endsWith('.pt') || path.endsWith('.pth')) return openArchive(path, readArchive)
+  throw new ElectraError(
+    'CHECKPOINT_INVALID',
+    `${path} is not a model; pass the folder that holds ${CONFIG} and ${WEIGHTS}, or a TorchScript archive whose name ends in .pt.`,
+  )
+}
+
+async function openFolder(folder: string): Promise<Checkpoint> {
+  const files = await readFiles(folder)
+  if (!files.has(CONFIG)) {
+    throw new ElectraError(
+      'CHECKPOINT_INVALID',
+      `${folder} has no ${CONFIG}; a model folder holds ${CONFIG}, ${WEIGHTS} and tokenizer.json or vocab.txt.`,
+    )
+  }
+  const weights = join(folder, WEIGHTS)
+  if (!(await isFile(weights))) {
+    throw new ElectraError(
+      'CHECKPOINT_NOT_FOUND',
+      `${folder} has no ${WEIGHTS}; save the model with \`save_pretrained(folder, safe_serialization=True)\`.`,
+    )
+  }
+  return build('checkpoint', folder, weights, files)
+}
+
+async function openArchive(path: string, readArchive: ReadArchive): Promise<Checkpoint> {
+  const inside = await readArchive(path)
+  const decoder = new TextDecoder()
+  const known: ReadonlySet<string> = new Set(FILES)
+  const files = new Map(
+    inside.filter(({ name }) => known.has(name)).map(({ name, bytes }) => [name, decoder.decode(bytes)]),
+  )
+  // What the archive lacks may lie beside it; what it holds itself wins as a whole, never file by file, so
+  // that a stray vocab.txt in the folder cannot replace the archive's own.
+  const beside = files.has(CONFIG) ? undefined : await readFiles(dirname(path))
+  const chosen = beside ?? files
+  if (!chosen.has(CONFIG)) {
+    throw new ElectraError(
+      'CHECKPOINT_INVALID',
+      `${path} holds no ${CONFIG} and there is none beside it; put the model's ${CONFIG} and tokenizer.json (or vocab.txt) into the archive's folder.`,
+    )
+  }
+  return build('archive', path, path, chosen)
+}
+
+function build(
+  kind: Checkpoint['kind'],
+  source: string,
+  weights: string,
+  files: ReadonlyMap<string, string>,
+): Checkpoint {
+  const config_text = files.get(CONFIG) ?? ''
+  const config = parseConfig(config_text, `${CONFIG} of ${source}`)
+  const labels = labelsOf(config, `${CONFIG} of ${source}`)
+  if (kind === 'checkpoint') checkSupported(config, `${CONFIG} of ${source}`)
+  const tokenizer = openTokenizer(files, source)
+  if (tokenizer.vocab_size !== config.vocab_size) {
+    throw invalid(
+      source,
+      `its tokenizer has ${tokenizer.vocab_size} tokens but ${CONFIG} says vocab_size ${config.vocab_size}; take tokenizer and weights from the same model`,
+    )
+  }
+  return {
+    kind,
+    source,
+    weights,
+    config,
+    config_text,
+    labels,
+    tokenizer,
+    max_length: config.max_position_embeddings,
+    files,
+  }
+}
+
+function openTokenizer(files: ReadonlyMap<string, string>, source: string): Tokenizer {
+  const tokenizer_files: TokenizerFiles = {}
+  const tokenizer_json = files.get('tokenizer.json')
+  const vocab_txt = files.get('vocab.txt')
+  const tokenizer_config = files.get('tokenizer_config.json')
+  if (tokenizer_json === undefined && vocab_txt === undefined) {
+    throw invalid(source, 'it has no tokenizer.json and no vocab.txt; copy one from the model it was tuned from')
+  }
+  if (tokenizer_json !== undefined) tokenizer_files.tokenizer_json = tokenizer_json
+  if (vocab_txt !== undefined) tokenizer_files.vocab_txt = vocab_txt
+  if (tokenizer_config !== undefined) tokenizer_files.tokenizer_config = tokenizer_config
+  try {
+    return Tokenizer.fromFiles(tokenizer_files)
+  } catch (cause) {
+    if (cause instanceof ElectraError) throw invalid(source, cause.message.replace(/\.$/, ''), cause)
+    throw cause
+  }
+}
+
+function parseConfig(text: string, where: string): ModelConfig {
+  let config: unknown
+  try {
+    config = JSON.parse(text)
+  } catch (cause) {
+    throw invalid(where, `it is not JSON (${cause instanceof Error ? cause.message : String(cause)})`, cause)
+  }
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    throw invalid(where, 'it is not a JSON object')
+  }
+  const record = config as Record<string, unknown>
+  return {
+    ...record,
+    model_type: typeof record.model_type === 'string' ? record.model_type : '',
+    architectures: Array.isArray(record.architectures)
+      ? record.architectures.filter((name) => typeof name === 'string')
+      : [],
+    vocab_size: positiveInteger(record, 'vocab_size', where),
+    max_position_embeddings: positiveInteger(record, 'max_position_embeddings', where),
+    hidden_size: positiveInteger(record, 'hidden_size', where),
+    num_hidden_layers: positiveInteger(record, 'num_hidden_layers', where),
+    id2label: id2labelOf(record, where),
+  }
+}
+
+function positiveInteger(record: Record<string, unknown>, key: string, where: string): number {
+  const value = record[key]
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1) {
+    throw invalid(where, `its ${key} must be a positive integer, not ${JSON.stringify(value) ?? 'missing'}`)
+  }
+  return value
+}
+
+/** `id2label`, or LABEL_0 … where the config names no labels, as transformers does (two, unless it says). */
+function id2labelOf(record: Record<string, unknown>, where: string): Record<string, string> {
+  const { id2label, num_labels } = record
+  if (id2label === undefined || id2label === null) {
+    const count = num_labels === undefined ? 2 : positiveInteger(record, 'num_labels', where)
+    return Object.fromEntries(Array.from({ length: count }, (_, id) => [String(id), `LABEL_${id}`]))
+  }
+  if (typeof id2label !== 'object' || Array.isArray(id2label)) {
+    throw invalid(where, 'its id2label must be an object from id to label')
+  }
+  const labels: Record<string, string> = {}
+  for (const [id, label] of Object.entries(id2label)) {
+    if (typeof label !== 'string') throw invalid(where, `its id2label gives id ${id} no name`)
+    labels[id] = label
+  }
+  return labels
+}
+
+function labelsOf(config: ModelConfig, where: string): string[] {
+  const ids = Object.keys(config.id2label)
+  if (ids.length === 0) throw invalid(where, 'its id2label is empty')
+  const labels = ids.map((_, id) => {
+    const label = config.id2label[String(id)]
+    if (label === undefined) {
+      throw invalid(where, `its id2label has ${ids.length} entries but none for id ${id}`)
+    }
+    return label
+  })
+  const twice = labels.find((label, id) => labels.indexOf(label) !== id)
+  if (twice !== undefined) throw invalid(where, `its id2label uses the label ${JSON.stringify(twice)} twice`)
+  return labels
+}
+
+/** What no engine here runs is refused by name; sizes and tensor names are the native side's to check. */
+function checkSupported(config: ModelConfig, where: string): void {
+  if (config.model_type !== 'electra') {
+    throw invalid(where, `its model_type is ${JSON.stringify(config.model_type)}; 'electra' is supported`)
+  }
+  if (!config.architectures.includes('ElectraClassifier')) {
+    const named = config.architectures.join(', ') || 'nothing'
+    throw invalid(where, `its architectures name ${named}; 'ElectraClassifier' is supported`)
+  }
+  const { problem_type } = config
+  if (problem_type !== undefined && problem_type !== null && problem_type !== 'single_label_classification') {
+    throw invalid(
+      where,
+      `its problem_type is ${JSON.stringify(problem_type)}; 'single_label_classification' is supported`,
+    )
+  }
+}
+
+function invalid(where: string, what: string, cause?: unknown): ElectraError {
+  return new ElectraError('CHECKPOINT_INVALID', `${where} cannot be used: ${what}.`, { cause })
+}
+
+async function readFiles(folder: string): Promise<Map<string, string>> {
+  const files = new Map<string, string>()
+  await Promise.all(
+    FILES.map(async (name) => {
+      try {
+        files.set(name, await readFile(join(folder, name), 'utf8'))
+      } catch (cause) {
+        if (isNotFound(cause)) return
+        throw invalid(folder, `its ${name} cannot be read (${cause instanceof Error ? cause.message : String(cause)})`, cause)
+      }
+    }),
+  )
+  return files
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false
+}

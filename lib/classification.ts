@@ -1,0 +1,56 @@
+import type { Classification } from './types'
+
+/**
+ * Softmax, shifted by the largest logit so that no exponential overflows.
+ *
+ * `softmax(x)_i = exp(x_i - max x) / sum_j exp(x_j - max x)`; Goodfellow, Bengio and Courville, Deep Learning
+ * (2016), section 4.1.
+ */
+export function softmax(logits: readonly number[]): number[] {
+  const highest = Math.max(...logits)
+  const exponentials = logits.map((logit) => Math.exp(logit - highest))
+  const sum = exponentials.reduce((total, value) => total + value, 0)
+  return exponentials.map((value) => value / sum)
+}
+
+/** Weighted mean of rows of logits, element by element; the weights need not add up to 1. */
+export function weightedMean(rows: readonly ArrayLike<number>[], weights: readonly number[]): number[] {
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  const mean = Array.from({ length: rows[0]?.length ?? 0 }, () => 0)
+  rows.forEach((row, index) => {
+    const share = (weights[index] ?? 0) / total
+    for (let label = 0; label < mean.length; label++) {
+      mean[label] = (mean[label] ?? 0) + share * (row[label] ?? 0)
+    }
+  })
+  return mean
+}
+
+/**
+ * One row of logits as a result.
+ *
+ * @param labels names in the order of the logits, at least one
+ * @param logits as many numbers
+ */
+export function toClassification<Label extends string>(
+  labels: readonly Label[],
+  logits: number[],
+  num_tokens: number,
+  truncated: boolean,
+): Classification<Label> {
+  const probabilities = softmax(logits)
+  let best = 0
+  probabilities.forEach((probability, index) => {
+    if (probability > (probabilities[best] ?? NaN)) best = index
+  })
+  const label = labels[best]
+  const score = probabilities[best]
+  if (label === undefined || score === undefined) {
+    throw new RangeError(`${labels.length} labels do not fit ${logits.length} logits.`)
+  }
+  // fromEntries defines its keys, so that a label may be called `__proto__`.
+  const scores = Object.fromEntries(
+    labels.map((name, index) => [name, probabilities[index]]),
+  ) as Classification<Label>['scores']
+  return { label, score, scores, logits, num_tokens, truncated }
+}

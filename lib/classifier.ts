@@ -1,0 +1,425 @@
+import { untilAborted } from './abort'
+import {
+  openAddon,
+  openBinding,
+  toElectraError,
+  type ArchiveFile,
+  type Binding,
+  type LoadSpec,
+  type Model,
+} from './binding'
+import { openCheckpoint, SHIPPED_MODEL, type Checkpoint } from './checkpoint'
+import { toClassification, weightedMean } from './classification'
+import { ElectraError } from './errors'
+import { inOrder, type Started } from './in-order'
+import { checkClassifyOptions, checkLoadOptions, checkRows, checkText, type ClassifySettings } from './options'
+import { Pacer } from './pacer'
+import { Scheduler, type Call } from './scheduler'
+import { windows, type Encoding, type Tokenizer } from './tokenizer'
+import type {
+  Classification,
+  ClassifierInfo,
+  ClassifyOptions,
+  LoadOptions,
+  ModelConfig,
+  Tokenization,
+} from './types'
+
+/** Labels of the model that ships with the package. */
+export type ShippedLabel = 'negative' | 'neutral' | 'positive'
+
+/**
+ * Tokens in one batch. On a CPU the products are as fast per token from about a thousand rows on, and a
+ * smaller batch lets a single text in sooner; a GPU needs more to be full.
+ */
+const MAX_BATCH_TOKENS = { cpu: 1024, cuda: 16384 }
+
+/** Batches' worth of tokens that one call has under way: bounds its memory, and how long others wait. */
+const BATCHES_AHEAD = 8
+
+/** A text longer than this is tokenized in steps, with turns of the event loop between them. */
+const ONE_STEP_CHARS = 4096
+
+const pacer = new Pacer()
+
+/**
+ * A loaded model that classifies text. Scoring runs in native code on threads of its own, so the event loop
+ * stays free; concurrent calls share batches.
+ *
+ * `Label` makes `label` and the keys of `scores` exact.
+ *
+ * @example
+ * ```ts
+ * import { ElectraClassifier } from 'electra-classifier'
+ *
+ * const classifier = await ElectraClassifier.load()
+ * const { label, score } = await classifier.classify('I love this restaurant!')
+ * console.log(label, score) // positive 0.98…
+ * await classifier.close()
+ * ```
+ */
+export class ElectraClassifier<Label extends string = string> {
+  /** Names of the logits, in order. */
+  readonly labels: readonly Label[]
+  /** The model's `config.json`. */
+  readonly config: ModelConfig
+  /** Where it runs: `'cpu'` or `'cuda:N'`. */
+  readonly device: string
+  /** Engine, dtype, threads, memory, and why they were chosen. */
+  readonly info: ClassifierInfo
+
+  readonly #model: Model
+  readonly #tokenizer: Tokenizer
+  readonly #scheduler: Scheduler
+  readonly #max_length: number
+
+  private constructor(checkpoint: Checkpoint, model: Model, info: ClassifierInfo) {
+    this.labels = Object.freeze(checkpoint.labels as Label[])
+    this.config = deepFreeze(checkpoint.config)
+    this.device = model.info.device
+    this.info = deepFreeze(info)
+    this.#model = model
+    this.#tokenizer = checkpoint.tokenizer
+    this.#max_length = checkpoint.max_length
+    this.#scheduler = new Scheduler(
+      (input_ids, cu_seqlens) => model.forward(input_ids, cu_seqlens),
+      this.device === 'cpu' ? MAX_BATCH_TOKENS.cpu : MAX_BATCH_TOKENS.cuda,
+      info.mixes_lengths,
+    )
+  }
+
+  /**
+   * Loads the model that ships with the package: small, for trying out, offline.
+   *
+   * @throws {@link ElectraError} `BINDING_NOT_FOUND`, `LIBTORCH_NOT_FOUND`, `LIBTORCH_MISMATCH`,
+   *   `DEVICE_UNAVAILABLE`, `MODEL_LOAD_FAILED`, `OUT_OF_MEMORY`
+   * @example
+   * ```ts
+   * const classifier = await ElectraClassifier.load()
+   * ```
+   */
+  static load(source?: undefined, options?: LoadOptions): Promise<ElectraClassifier<ShippedLabel>>
+  /**
+   * Loads a model from disk.
+   *
+   * @param source a folder in Hugging Face layout (`config.json`, `model.safetensors`, `tokenizer.json` or
+   *   `vocab.txt`), or a TorchScript archive (`.pt`) whose `forward(input_ids, attention_mask)` gives logits,
+   *   with config and tokenizer inside it or beside it. Archives can run any TorchScript operator: load only
+   *   those you trust.
+   * @throws {@link ElectraError} as above, and `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_INVALID`
+   * @throws TypeError, RangeError for a wrong argument
+   * @example
+   * ```ts
+   * const classifier = await ElectraClassifier.load<'no' | 'yes'>('models/my-electra', { threads: 2 })
+   * ```
+   */
+  static load<Label extends string = string>(
+    source: string,
+    options?: LoadOptions,
+  ): Promise<ElectraClassifier<Label>>
+  static async load(source?: string, options: LoadOptions = {}): Promise<ElectraClassifier> {
+    const settings = checkLoadOptions(source, options)
+    const addon = openAddon()
+    try {
+      const binding = await openBinding(settings.libtorch)
+      const checkpoint = await openCheckpoint(source ?? SHIPPED_MODEL, (path) => addon.readArchive(path))
+      const cpu = addon.cpuInfo()
+      const threads = settings.threads ?? cpu.threads
+      const model = await addon.Model.load({
+        ...weightsOf(checkpoint),
+        device: settings.device,
+        dtype: settings.dtype,
+        threads,
+      })
+      const { engine, dtype, memory, mixes_lengths, notes } = model.info
+      return new ElectraClassifier(checkpoint, model, {
+        source: checkpoint.source,
+        engine,
+        dtype,
+        threads: model.info.threads,
+        threads_rule: settings.threads === undefined ? cpu.rule : 'option',
+        memory,
+        torch_version: binding.core.torch_version,
+        libtorch: binding.libtorch.folder,
+        mixes_lengths,
+        notes,
+      })
+    } catch (error) {
+      throw toElectraError(error)
+    }
+  }
+
+  /**
+   * Classifies one text.
+   *
+   * @param text any string; the empty one is scored as `[CLS] [SEP]`
+   * @throws {@link ElectraError} `INPUT_TOO_LONG`, `FORWARD_FAILED`, `OUT_OF_MEMORY`, `CLOSED`
+   * @throws TypeError where `text` is not a string or an option has the wrong type
+   * @throws RangeError where `text` is longer than `max_text_chars` or an option is out of range
+   * @throws the signal's reason, when it aborts
+   * @example
+   * ```ts
+   * const { label } = await classifier.classify('Great food, slow service.', { signal: request.signal })
+   * ```
+   */
+  classify(text: string, options?: ClassifyOptions): Promise<Classification<Label>>
+  /**
+   * Classifies texts; results come in their order. Those of like length share batches. One bad text (too
+   * long with `long_text: 'error'`, say) rejects the whole call.
+   *
+   * @param texts any number of them; an empty array gives `[]`
+   * @example
+   * ```ts
+   * const results = await classifier.classify(['Good.', 'Bad.'])
+   * console.log(results.map(({ label }) => label)) // [ 'positive', 'negative' ]
+   * ```
+   */
+  classify(texts: readonly string[], options?: ClassifyOptions): Promise<Classification<Label>[]>
+  async classify(
+    input: string | readonly string[],
+    options: ClassifyOptions = {},
+  ): Promise<Classification<Label> | Classification<Label>[]> {
+    const settings = checkClassifyOptions(options, this.#max_length)
+    if (!Array.isArray(input)) {
+      checkText(input, 'text', settings)
+      return this.#guard(settings.signal, async (call) => (await this.#start(input, settings, call)).result)
+    }
+    // A copy, so that the caller may reuse the array at once.
+    const texts = [...input] as unknown[]
+    texts.forEach((text, index) => {
+      checkText(text, `texts[${index}]`, settings)
+    })
+    const results: Classification<Label>[] = []
+    for await (const result of this.#stream(texts as string[], settings)) results.push(result)
+    return results
+  }
+
+  /**
+   * Classifies texts as they come, in order, with bounded memory: it reads ahead only a few batches' worth of
+   * tokens.
+   *
+   * @param texts an iterable or async iterable of strings, such as the lines of a file
+   * @returns results in the order of the texts; breaking out of the loop closes the source
+   * @throws as {@link ElectraClassifier.classify}, from the loop, after the results before it
+   * @example
+   * ```ts
+   * import { createInterface } from 'node:readline'
+   * for await (const { label } of classifier.classifyStream(createInterface({ input: process.stdin }))) {
+   *   console.log(label)
+   * }
+   * ```
+   */
+  classifyStream(
+    texts: AsyncIterable<string> | Iterable<string>,
+    options: ClassifyOptions = {},
+  ): AsyncGenerator<Classification<Label>, void, undefined> {
+    const settings = checkClassifyOptions(options, this.#max_length)
+    if (!isIterable(texts)) {
+      throw new TypeError('texts must be an iterable or async iterable of strings.')
+    }
+    return this.#stream(texts, settings)
+  }
+
+  /**
+   * A text as the model sees it, whole: never truncated. Runs on the calling thread, about 10 µs for a
+   * sentence.
+   *
+   * @example
+   * ```ts
+   * classifier.tokenize('Nice!') // { ids: [101, 3835, 999, 102], tokens: ['[CLS]', 'nice', '!', '[SEP]'] }
+   * ```
+   */
+  tokenize(text: string): Tokenization {
+    checkText(text, 'text', checkClassifyOptions({}, this.#max_length))
+    return this.#tokenizer.tokenize(text)
+  }
+
+  /**
+   * Logits for rows of token ids, for a pipeline of one's own. Rows share batches with everything else that
+   * waits; nothing is added to them, so they should begin with `[CLS]` and end with `[SEP]`.
+   *
+   * @param rows each 1 to `config.max_position_embeddings` ids below `config.vocab_size`
+   * @returns as many rows of `labels.length` logits
+   * @throws TypeError, RangeError for rows of another shape or ids out of range
+   * @example
+   * ```ts
+   * const [logits] = await classifier.forward([classifier.tokenize('Nice!').ids])
+   * ```
+   */
+  async forward(
+    rows: readonly (readonly number[] | Int32Array)[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<number[][]> {
+    const { signal } = checkClassifyOptions(options, this.#max_length)
+    const checked = checkRows(rows, this.#max_length, this.config.vocab_size)
+    return this.#guard(signal, (call) =>
+      Promise.all(checked.map(async (ids) => Array.from(await this.#scheduler.submit(ids, call)))),
+    )
+  }
+
+  /**
+   * Finishes the batch that runs, rejects what waits with `CLOSED`, and frees the weights. Later calls of
+   * anything but `close` reject with `CLOSED`; closing twice is fine.
+   *
+   * @example
+   * ```ts
+   * process.once('SIGTERM', () => void classifier.close())
+   * ```
+   */
+  async close(): Promise<void> {
+    this.#scheduler.close(
+      new ElectraError('CLOSED', 'The classifier was closed; load a new one to go on scoring.'),
+    )
+    await this.#model.close()
+  }
+
+  /**
+   * The same as {@link ElectraClassifier.close}, for `await using`.
+   *
+   * @example
+   * ```ts
+   * await using classifier = await ElectraClassifier.load()
+   * ```
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async *#stream(
+    texts: AsyncIterable<string> | Iterable<string>,
+    settings: ClassifySettings,
+  ): AsyncGenerator<Classification<Label>, void, undefined> {
+    const call: Call = { cancelled: false }
+    let index = 0
+    try {
+      yield* inOrder(
+        texts,
+        (text) => {
+          checkText(text, `texts[${index++}]`, settings)
+          return this.#start(text, settings, call)
+        },
+        BATCHES_AHEAD * this.#scheduler.max_batch_tokens,
+        settings.signal,
+      )
+    } catch (error) {
+      throw failureOf(error, settings.signal)
+    } finally {
+      call.cancelled = true
+    }
+  }
+
+  /** Tokenizes a text and submits its rows; the result comes when they are scored. */
+  async #start(
+    text: string,
+    settings: ClassifySettings,
+    call: Call,
+  ): Promise<Started<Classification<Label>>> {
+    const { max_length, long_text } = settings
+    await pacer.turn()
+    const encoding = await this.#encode(text, long_text === 'window' ? Infinity : max_length, call)
+    const num_tokens = encoding.ids.length
+    if (encoding.truncated && long_text === 'error') {
+      throw new ElectraError(
+        'INPUT_TOO_LONG',
+        `The text that begins ${JSON.stringify(text.slice(0, 40))} has more than ${max_length} tokens; shorten it, or pass long_text: 'truncate' or 'window'.`,
+      )
+    }
+    if (num_tokens <= max_length) {
+      const result = this.#scheduler
+        .submit(encoding.ids, call)
+        .then((logits) => toClassification(this.labels, Array.from(logits), num_tokens, encoding.truncated))
+      return { cost: num_tokens, result }
+    }
+    const parts = windows(encoding.ids, max_length)
+    const scored = Promise.all(parts.map((part) => this.#scheduler.submit(part.ids, call)))
+    const result = scored.then((rows) => {
+      const weights = parts.map((part) => part.weight)
+      return toClassification(this.labels, weightedMean(rows, weights), num_tokens, false)
+    })
+    return { cost: num_tokens, result }
+  }
+
+  /** Long texts are tokenized in steps, with turns of the event loop between them. */
+  async #encode(text: string, max_length: number, call: Call): Promise<Encoding> {
+    if (text.length <= ONE_STEP_CHARS) return this.#tokenizer.encode(text, max_length)
+    const steps = this.#tokenizer.encodeInSteps(text, max_length)
+    for (;;) {
+      const step = steps.next()
+      if (step.done) return step.value
+      if (call.cancelled) throw new Error('The call was cancelled.')
+      await pacer.turn()
+    }
+  }
+
+  /** Runs a call until its signal aborts, and makes its failures errors of this library. */
+  async #guard<T>(signal: AbortSignal | undefined, work: (call: Call) => Promise<T>): Promise<T> {
+    const call: Call = { cancelled: false }
+    try {
+      return await untilAborted(signal, () => work(call))
+    } catch (error) {
+      throw failureOf(error, signal)
+    } finally {
+      call.cancelled = true
+    }
+  }
+}
+
+/**
+ * Writes a checkpoint folder as one self-contained TorchScript archive: weights in fp32, config and tokenizer
+ * inside, dynamic in batch and length. The file runs here on any device, and in Python with
+ * `torch.jit.load(out)(input_ids, attention_mask)`.
+ *
+ * @param source checkpoint folder; the model that ships where it is undefined
+ * @param out path of the archive; an existing file is replaced, atomically
+ * @example
+ * ```ts
+ * await exportArchive('models/my-electra', 'my-electra.pt')
+ * const classifier = await ElectraClassifier.load('my-electra.pt')
+ * ```
+ */
+export async function exportArchive(source: string | undefined, out: string): Promise<void> {
+  checkLoadOptions(source, {})
+  if (typeof out !== 'string' || out === '') throw new TypeError('out must be the path of the archive to write.')
+  try {
+    const { addon }: Binding = await openBinding()
+    const checkpoint = await openCheckpoint(source ?? SHIPPED_MODEL, (path) => addon.readArchive(path))
+    if (checkpoint.kind !== 'checkpoint') {
+      throw new ElectraError(
+        'CHECKPOINT_INVALID',
+        `${checkpoint.source} is an archive already; export takes a checkpoint folder.`,
+      )
+    }
+    const encoder = new TextEncoder()
+    const files: ArchiveFile[] = [...checkpoint.files].map(([name, text]) => ({
+      name,
+      bytes: encoder.encode(text),
+    }))
+    const spec = { ...weightsOf(checkpoint), device: 'cpu', dtype: 'fp32', threads: 1 } as const
+    await addon.exportArchive(spec, out, files)
+  } catch (error) {
+    throw toElectraError(error)
+  }
+}
+
+function weightsOf(checkpoint: Checkpoint): Pick<LoadSpec, 'kind' | 'path' | 'config'> {
+  return { kind: checkpoint.kind, path: checkpoint.weights, config: checkpoint.config_text }
+}
+
+/** An abort's reason stays the very value that the caller gave; any other failure becomes an error of ours. */
+function failureOf(error: unknown, signal: AbortSignal | undefined): unknown {
+  return signal?.aborted && error === signal.reason ? error : toElectraError(error)
+}
+
+function isIterable(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value)
+  )
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    Object.values(value).forEach(deepFreeze)
+  }
+  return value
+}

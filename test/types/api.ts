@@ -1,0 +1,58 @@
+// Compiled, never run: the public types as users meet them. `npm run lint` checks this file.
+import {
+  ElectraClassifier,
+  ElectraError,
+  exportArchive,
+  type Classification,
+  type ErrorCode,
+} from '../../lib/index'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+function expectType<T>(_value: T): void {
+  // Only the compiler looks.
+}
+function expectEqual<A, B>(_equal: Equal<A, B>): void {
+  // Only the compiler looks.
+}
+
+export async function api(): Promise<void> {
+  const shipped = await ElectraClassifier.load()
+  const { label } = await shipped.classify('text')
+  expectEqual<typeof label, 'negative' | 'neutral' | 'positive'>(true)
+  expectType<ElectraClassifier<'negative' | 'neutral' | 'positive'>>(
+    await ElectraClassifier.load(undefined, { dtype: 'fp32' }),
+  )
+
+  const own = await ElectraClassifier.load<'no' | 'yes'>('folder/', { device: 'cuda:1', threads: 2 })
+  const many = await own.classify(['a', 'b'] as const, { long_text: 'window', max_length: 128 })
+  expectEqual<typeof many, Classification<'no' | 'yes'>[]>(true)
+  expectType<number | undefined>(many[0]?.scores.yes)
+  // @ts-expect-error there is no such label
+  expectType<number | undefined>(many[0]?.scores.maybe)
+
+  const any = await ElectraClassifier.load('model.pt')
+  const one = await any.classify('text')
+  expectEqual<typeof one.label, string>(true)
+  for await (const result of any.classifyStream(['a'])) expectType<number>(result.num_tokens)
+  expectType<number[][]>(await any.forward([[101, 102], Int32Array.of(101, 102)]))
+  expectType<{ ids: number[]; tokens: string[] }>(any.tokenize('text'))
+
+  // @ts-expect-error a text is a string
+  await any.classify(7)
+  // @ts-expect-error no such option
+  await any.classify('text', { maxLength: 3 })
+  // @ts-expect-error no such dtype
+  await ElectraClassifier.load('folder/', { dtype: 'fp8' })
+  // @ts-expect-error read-only
+  any.labels = []
+  // @ts-expect-error classifiers are loaded, not constructed
+  new ElectraClassifier()
+
+  await exportArchive('folder/', 'out.pt')
+  await any.close()
+  {
+    await using scoped = await ElectraClassifier.load()
+    expectType<string>(scoped.device)
+  }
+  expectType<ErrorCode>(new ElectraError('CLOSED', 'text').code)
+}
