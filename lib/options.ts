@@ -137,5 +137,7 @@ function describe(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
   if (Array.isArray(value)) return 'an array'
   if (value instanceof Promise) return 'a Promise (is an await missing?)'
-  return typeof value === 'object' ? `an object (${value.constructor.name})` : `a ${typeof value}`
+  if (typeof value !== 'object') return `a ${typeof value}`
+  const { constructor } = value
+  return typeof constructor === 'function' ? `an object (${constructor.name})` : 'an object'
 }
