@@ -345,6 +345,23 @@ Cpu cpu(const std::string& root) {
 
 // ── Libraries, files, threads ─────────────────────────────────────────────────────────────────────────────
 
+std::string library_file(const std::string& name) {
+#if defined(_WIN32)
+  return name + ".dll";
+#elif defined(__APPLE__)
+  return "lib" + name + ".dylib";
+#else
+  return "lib" + name + ".so";
+#endif
+}
+
+void exit_without_destructors() {
+#ifdef __GLIBC__
+  // Handlers run last in, first out, so this one comes before the destructors of every library open by now.
+  on_exit([](int status, void*) { _exit(status); }, nullptr);
+#endif
+}
+
 #ifdef _WIN32
 
 Library Library::open(const std::string& path) {

@@ -34,6 +34,9 @@ class Library {
   void* handle_;
 };
 
+// The file name of a library on this system: "torch" gives libtorch.so, libtorch.dylib or torch.dll.
+std::string library_file(const std::string& name);
+
 // A whole file mapped for reading.
 class MappedFile {
  public:
@@ -65,5 +68,9 @@ Cpu cpu(const std::string& root = {});
 
 // Names the calling thread, as `top -H` and debuggers show it; at most 15 characters are kept.
 void name_thread(const std::string& name);
+
+// For a process that must exit while a thread of it still computes: the exit keeps its code, but runs no
+// static destructor under that thread. A no-op where the C library cannot do that.
+void exit_without_destructors();
 
 }  // namespace electra::platform

@@ -1,0 +1,82 @@
+// The core half as C++: opening it once for the whole process, and calls that throw a Fault. Knows no Node.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core.h"
+
+namespace electra {
+
+// What a promise is rejected with: a code of binding.d.ts, or kOutOfRange for a RangeError, and one sentence.
+class Fault : public std::runtime_error {
+ public:
+  static constexpr const char* kOutOfRange = "ERR_OUT_OF_RANGE";
+
+  Fault(const char* code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  const char* code() const noexcept { return code_; }
+
+ private:
+  const char* code_;
+};
+
+struct LoadSpec {
+  int32_t kind = ELECTRA_CHECKPOINT;
+  int32_t dtype = ELECTRA_DTYPE_AUTO;
+  double threads = 1;  // as the caller gave it; checked when it loads
+  std::string path;
+  std::string config;
+  std::string device;
+};
+
+// Packed rows, the addon's own copy of what the caller passed.
+struct Batch {
+  std::vector<int32_t> input_ids;
+  std::vector<int32_t> cu_seqlens;
+  std::optional<std::vector<int32_t>> token_type_ids;
+};
+
+struct ArchiveFile {
+  std::string name;
+  std::vector<std::byte> bytes;
+};
+
+struct CoreInfo {
+  std::string torch_version;
+  std::vector<std::pair<std::string, std::string>> devices;  // name, description
+  std::string cuda_unavailable;
+};
+
+// Opens libtorch and the core, both for the life of the process; see binding.d.ts for what a second call
+// does.
+CoreInfo open_core(const std::string& libtorch_lib, const std::string& core);
+
+void export_archive(const LoadSpec& spec, const std::string& out, const std::vector<ArchiveFile>& files,
+                    const electra_stop& stop);
+
+std::vector<ArchiveFile> read_archive(const std::string& path);
+
+// A model of the core. One thread loads it, runs it and destroys it.
+class CoreModel {
+ public:
+  CoreModel() = default;
+  ~CoreModel();
+  CoreModel(const CoreModel&) = delete;
+  CoreModel& operator=(const CoreModel&) = delete;
+
+  electra_model_info load(const LoadSpec& spec, const electra_stop& stop);
+  // Logits, rows x num_labels.
+  std::vector<float> forward(const Batch& batch, const electra_stop& stop);
+
+ private:
+  const electra_core* core_ = nullptr;
+  electra_model* model_ = nullptr;
+  size_t num_labels_ = 0;
+};
+
+}  // namespace electra

@@ -1,0 +1,79 @@
+// A lane: one thread, one queue, stop and join. Everything that the core does, it does on one of these: load,
+// forward, free. Knows no Node: what it has found out goes to an Outbox, under the number of the call.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "addon/core_library.h"
+
+namespace electra {
+
+struct Done {};
+struct LaneEnded {};
+using Logits = std::vector<float>;
+using Result =
+    std::variant<Done, Fault, electra_model_info, Logits, CoreInfo, std::vector<ArchiveFile>, LaneEnded>;
+
+struct Message {
+  uint64_t id;  // of the call; with LaneEnded, of the lane
+  Result result;
+};
+
+// Where the threads of an environment leave results for its JavaScript thread.
+class Outbox {
+ public:
+  // `wake` is called under a lock, from any thread, when the first message since the last take() is there.
+  explicit Outbox(std::function<void()> wake) : wake_(std::move(wake)) {}
+
+  void post(Message message);
+  std::vector<Message> take();
+  // Afterwards `wake` is never called again: a thread that was left behind talks to nobody.
+  void close();
+
+ private:
+  std::mutex mutex_;
+  std::function<void()> wake_;
+  std::vector<Message> messages_;
+};
+
+class InferenceThread {
+ public:
+  // Runs on the lane, on its one model; a Fault that it throws is the call's result.
+  using Work = std::function<Result(CoreModel& model, const electra_stop& stop)>;
+  enum class After { kGoOn, kEndOnFault, kEnd };
+
+  // Every method is called from the thread that made the lane, and none waits but join_until.
+  InferenceThread(uint64_t id, const std::string& name, std::shared_ptr<Outbox> outbox);
+  ~InferenceThread();
+  InferenceThread(const InferenceThread&) = delete;
+  InferenceThread& operator=(const InferenceThread&) = delete;
+
+  // False when the lane takes no more work; after some work it ends by itself.
+  bool submit(uint64_t call, Work work, After after = After::kGoOn);
+  // Finishes what runs, rejects what is queued with CLOSED, frees the model, ends. `call` is answered then.
+  // False when the lane has already freed its model.
+  bool close(uint64_t call);
+  void close();
+  // As close(), and what runs is asked to stop.
+  void stop();
+  // False when the thread is still busy at that time: it is left behind, and everything that it uses with it.
+  bool join_until(std::chrono::steady_clock::time_point deadline);
+
+ private:
+  struct Shared;
+  static void run(const std::shared_ptr<Shared>& shared);
+
+  std::shared_ptr<Shared> shared_;
+  std::thread thread_;
+};
+
+}  // namespace electra
