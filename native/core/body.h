@@ -1,0 +1,68 @@
+// ElectraModel: token ids to hidden states, on packed rows.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/activations.h"
+#include "core/config.h"
+#include "core/engine.h"
+#include "core/layout.h"
+#include "core/linear.h"
+
+namespace electra {
+
+// How weights serve.
+struct Serving {
+  at::Device device;
+  at::ScalarType dtype;
+  bool packed;  // linear layers laid out for oneDNN
+};
+
+struct LayerNorm {
+  at::Tensor weight, bias;
+  double eps;
+
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+
+class Body {
+ public:
+  // Takes its tensors out of `tensors`, so that no weight is held twice for long.
+  Body(const ElectraConfig& config, TensorMap& tensors, const Serving& serving, const Stop& stop);
+
+  // [total_tokens, hidden_size] in the serving dtype.
+  at::Tensor operator()(const Batch& batch, const std::vector<Run>& runs, const Stop& stop) const;
+
+  uint64_t bytes() const noexcept { return bytes_; }
+
+ private:
+  struct Layer {
+    Linear query_key_value, attention_output, intermediate, output;
+    LayerNorm attention_norm, output_norm;
+  };
+
+  at::Tensor embed(const Batch& batch, const std::vector<Run>& runs) const;
+  at::Tensor attend(const at::Tensor& query_key_value, const std::vector<Run>& runs) const;
+
+  Serving serving_;
+  int64_t heads_, head_size_;
+  const Activation& activation_;
+  // The tables keep the dtype of the file: looking up is exact in any, and half of a small model is here.
+  at::Tensor word_embeddings_, position_embeddings_, token_type_embeddings_;
+  LayerNorm embedding_norm_;
+  std::optional<Linear> embeddings_project_;
+  std::vector<Layer> layers_;
+  uint64_t bytes_ = 0;
+};
+
+// Takes a linear layer, or several that read the same input as one matrix.
+Linear take_linear(TensorMap& tensors, const std::vector<std::string>& prefixes, const Serving& serving);
+
+// Takes one tensor, moved to where and what it serves in.
+at::Tensor take(TensorMap& tensors, const std::string& name, at::Device device, at::ScalarType dtype);
+
+}  // namespace electra

@@ -1,0 +1,326 @@
+// core.h on top of the engines: builds a model from what the addon asks for, checks every batch, and turns
+// exceptions into codes.
+#include "core.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <new>
+
+#include "core/checkpoint/archive.h"
+#include "core/checkpoint/safetensors.h"
+#include "core/config.h"
+#include "core/device.h"
+#include "core/electra_engine.h"
+#include "core/error.h"
+#include "core/linear.h"
+#include "core/script_engine.h"
+#include "platform.h"
+
+struct electra_model {
+  electra::ModelLimits limits;
+  std::unique_ptr<electra::Engine> engine;
+};
+
+namespace electra {
+
+namespace {
+
+template <size_t Capacity>
+void copy_text(const std::string& text, char (&out)[Capacity]) {
+  size_t size = std::min(text.size(), Capacity - 1);
+  // Not in the middle of a UTF-8 sequence.
+  while (size < text.size() && size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
+  std::memcpy(out, text.data(), size);
+  out[size] = '\0';
+}
+
+// torch writes over several lines; of the interpreter's traceback only the last says what happened.
+std::string one_sentence(std::string text) {
+  constexpr std::string_view kMarker = "\nRuntimeError: ";
+  if (const size_t last = text.rfind(kMarker); last != std::string::npos)
+    text.erase(0, last + kMarker.size());
+  text.erase(text.find_last_not_of(" \n\r\t") + 1);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+int32_t report(electra_error* error, int32_t code, const std::string& message) {
+  error->code = code;
+  copy_text(one_sentence(message), error->message);
+  return code;
+}
+
+// Runs `work`; what it throws becomes a code: memory first, since it hides in torch's errors as well, then
+// what was thrown on purpose, then torch's errors without their backtrace, then the rest as `otherwise`.
+template <typename Work>
+int32_t guarded(electra_error* error, int32_t otherwise, const Work& work) noexcept {
+  const auto out_of_memory = [error] {
+    return report(error, ELECTRA_OUT_OF_MEMORY, "There was not enough memory.");
+  };
+  const auto report_torch = [&](const std::string& message) {
+    const bool memory = message.find("can't allocate memory") != std::string::npos ||
+                        message.find("out of memory") != std::string::npos;
+    return memory ? out_of_memory() : report(error, otherwise, message);
+  };
+  try {
+    work();
+    return ELECTRA_OK;
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
+  } catch (const c10::OutOfMemoryError&) {
+    return out_of_memory();
+  } catch (const CoreError& e) {
+    return report(error, e.code(), e.what());
+  } catch (const platform::Error& e) {
+    return report(error, e.not_found() ? ELECTRA_CHECKPOINT_NOT_FOUND : ELECTRA_CHECKPOINT_INVALID, e.what());
+  } catch (const c10::Error& e) {
+    return report_torch(e.what_without_backtrace());
+  } catch (const std::exception& e) {
+    return report_torch(e.what());
+  } catch (...) {
+    return report(error, otherwise, "An unknown error occurred.");
+  }
+}
+
+// Before torch's first work: oneDNN keeps a primitive for each shape, and would keep 1024 of them.
+void prepare_process() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+#ifndef _WIN32
+    setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256", 0);
+    setenv("LRU_CACHE_CAPACITY", "256", 0);
+#endif
+    prepare_interpreter();
+  });
+}
+
+// Settings that torch keeps per thread. The first call reads the process-wide default into this thread; only
+// after it does a count set here stay this thread's own.
+int prepare_thread(int threads) {
+  at::get_num_threads();
+  at::set_num_threads(threads);
+  at::globalContext().setFlushDenormal(true);
+  return at::get_num_threads();
+}
+
+struct ChosenDtype {
+  int32_t dtype;
+  std::string note;
+};
+
+ChosenDtype choose_dtype(const electra_load_spec& spec, c10::Device device, bool script) {
+  if (spec.dtype != ELECTRA_DTYPE_AUTO) return {spec.dtype, ""};
+  if (script) return {ELECTRA_FP32, "The dtype is fp32 because the archive's own forward runs."};
+  if (device.is_cuda()) return {ELECTRA_BF16, "The dtype is bf16 because the device is CUDA."};
+  if (spec.cpu_dtype == ELECTRA_BF16) {
+    return {ELECTRA_BF16, "The dtype is bf16 because this CPU multiplies bf16 in hardware."};
+  }
+  return {ELECTRA_FP32, "The dtype is fp32 because this CPU has no bf16 arithmetic."};
+}
+
+at::ScalarType scalar_type(int32_t dtype) {
+  switch (dtype) {
+    case ELECTRA_FP32:
+      return at::kFloat;
+    case ELECTRA_BF16:
+      return at::kBFloat16;
+    case ELECTRA_FP16:
+      return at::kHalf;
+    default:
+      throw CoreError(ELECTRA_INVALID_ARGUMENT, "dtype must be 'auto', 'fp32', 'bf16' or 'fp16'.");
+  }
+}
+
+TensorMap read_checkpoint(const ElectraConfig& config, const char* path, const Stop& stop) {
+  return checked_tensors(config, read_safetensors(path, stop));
+}
+
+// One row of one token: libraries initialise and kernels are compiled before the first text comes.
+void warm_up(electra_model& model, const Stop& stop) {
+  const int32_t ids[] = {0}, offsets[] = {0, 1};
+  model.engine->forward({ids, offsets, {}}, stop);
+}
+
+void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, electra_model_info* info) {
+  prepare_process();
+  const int threads = prepare_thread(spec.threads);
+  const c10::InferenceMode inference;
+  const bool is_archive = spec.kind == ELECTRA_ARCHIVE;
+  const bool own = is_archive && read_archive(spec.path).own;
+  const bool script = is_archive && !own;
+  const ChosenDevice device = choose_device(spec.device);
+  if (device.device.is_cuda()) at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);
+  const ChosenDtype dtype = choose_dtype(spec, device.device, script);
+  const at::ScalarType type = scalar_type(dtype.dtype);
+
+  auto model = std::make_unique<electra_model>();
+  std::string notes;
+  const auto add_note = [&notes](const std::string& note) {
+    if (!note.empty()) notes += note + "\n";
+  };
+  add_note(device.note);
+  add_note(dtype.note);
+  if (script) {
+    model->limits = parse_limits(spec.config);
+    model->engine = std::make_unique<ScriptEngine>(spec.path, model->limits, device.device, type);
+    add_note("The engine is the archive's own forward because electra-classifier did not export it.");
+    if (!model->engine->mixes_lengths()) {
+      add_note("Rows of unequal length are scored apart because padding changes what this archive gives.");
+    }
+  } else {
+    const ElectraConfig config = parse_electra_config(spec.config);
+    const Serving serving{device.device, type, Linear::packs(device.device, type)};
+    TensorMap tensors = own ? checked_tensors(config, read_archive_tensors(spec.path))
+                            : read_checkpoint(config, spec.path, stop);
+    model->limits = config.limits;
+    model->engine = std::make_unique<ElectraEngine>(config, std::move(tensors), serving, stop);
+    if (serving.packed) add_note("Linear layers are packed for oneDNN because this CPU has AVX512.");
+  }
+  warm_up(*model, stop);
+
+  *info = {};
+  copy_text(device.device.str(), info->device);
+  info->dtype = dtype.dtype;
+  info->engine = script ? ELECTRA_ENGINE_SCRIPT : ELECTRA_ENGINE_ELECTRA;
+  info->num_labels = static_cast<int32_t>(model->limits.num_labels);
+  info->vocab_size = static_cast<int32_t>(model->limits.vocab_size);
+  info->max_position_embeddings = static_cast<int32_t>(model->limits.max_position_embeddings);
+  info->threads = threads;
+  info->mixes_lengths = model->engine->mixes_lengths() ? 1 : 0;
+  info->memory = model->engine->memory();
+  copy_text(notes, info->notes);
+  *out = model.release();
+}
+
+[[noreturn]] void refuse(const std::string& what) { throw CoreError(ELECTRA_INVALID_ARGUMENT, what + "."); }
+
+void check_values(const char* name, std::span<const int32_t> values, int64_t limit) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i] < 0 || values[i] >= limit) {
+      refuse(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(values[i]) +
+             ", but must be from 0 to " + std::to_string(limit - 1));
+    }
+  }
+}
+
+// Nothing may index past a table: this is the last check before memory is read by these values.
+Batch checked(const electra_batch& batch, const ModelLimits& limits) {
+  if (batch.rows < 1) refuse("cu_seqlens must have at least 2 entries, one row");
+  if (batch.total_tokens < 1 || batch.total_tokens > INT32_MAX) {
+    refuse("input_ids must have from 1 to " + std::to_string(INT32_MAX) + " tokens");
+  }
+  const auto total = static_cast<size_t>(batch.total_tokens);
+  const std::span offsets(batch.cu_seqlens, static_cast<size_t>(batch.rows) + 1);
+  const std::span ids(batch.input_ids, total);
+  std::span<const int32_t> types;
+  if (batch.token_type_ids != nullptr) types = {batch.token_type_ids, total};
+
+  if (offsets.front() != 0) refuse("cu_seqlens[0] is " + std::to_string(offsets.front()) + ", but must be 0");
+  if (offsets.back() != batch.total_tokens) {
+    refuse("the last of cu_seqlens is " + std::to_string(offsets.back()) + ", but input_ids has " +
+           std::to_string(batch.total_tokens) + " tokens");
+  }
+  for (size_t i = 1; i < offsets.size(); ++i) {
+    const int64_t length = int64_t{offsets[i]} - offsets[i - 1];
+    if (length < 1) {
+      refuse("cu_seqlens[" + std::to_string(i) + "] is " + std::to_string(offsets[i]) +
+             ", but must be greater than the one before, " + std::to_string(offsets[i - 1]));
+    }
+    if (length > limits.max_position_embeddings) {
+      refuse("row " + std::to_string(i - 1) + " has " + std::to_string(length) +
+             " tokens, but the model takes " + std::to_string(limits.max_position_embeddings));
+    }
+  }
+  check_values("input_ids", ids, limits.vocab_size);
+  check_values("token_type_ids", types, limits.type_vocab_size);
+  // So that a batch costs the same whether the caller says 0 or leaves it out.
+  if (std::all_of(types.begin(), types.end(), [](int32_t type) { return type == 0; })) types = {};
+  return {ids, offsets, types};
+}
+
+// ── core.h ────────────────────────────────────────────────────────────────────────────────────────────────
+
+void core_devices(void (*visit)(void*, const char*, const char*), void* context, char* unavailable,
+                  size_t capacity) {
+  std::string reason;
+  visit(context, "cpu", "the CPU");
+  try {
+    reason = cuda_unavailable();
+    for (int i = 0; i < cuda_devices(); ++i) {
+      visit(context, ("cuda:" + std::to_string(i)).c_str(), ("CUDA device " + std::to_string(i)).c_str());
+    }
+  } catch (const std::exception& error) {
+    reason = one_sentence(error.what());
+  }
+  if (capacity > 0) {
+    const size_t size = std::min(reason.size(), capacity - 1);
+    std::memcpy(unavailable, reason.data(), size);
+    unavailable[size] = '\0';
+  }
+}
+
+int32_t core_load(const electra_load_spec* spec, const electra_stop* stop, electra_model** model,
+                  electra_model_info* info, electra_error* error) {
+  return guarded(error, ELECTRA_MODEL_LOAD_FAILED, [&] { load(*spec, Stop(stop), model, info); });
+}
+
+int32_t core_forward(electra_model* model, const electra_batch* batch, const electra_stop* stop,
+                     float* logits, electra_error* error) {
+  return guarded(error, ELECTRA_FORWARD_FAILED, [&] {
+    const Batch rows = checked(*batch, model->limits);
+    const c10::InferenceMode inference;
+    const at::Tensor result = model->engine->forward(rows, Stop(stop));
+    std::memcpy(logits, result.const_data_ptr<float>(), result.nbytes());
+  });
+}
+
+void core_free_model(electra_model* model) { delete model; }
+
+int32_t core_export_archive(const electra_load_spec* spec, const char* out, const electra_file* files,
+                            size_t num_files, const electra_stop* stop, electra_error* error) {
+  return guarded(error, ELECTRA_MODEL_LOAD_FAILED, [&] {
+    prepare_process();
+    const ElectraConfig config = parse_electra_config(spec->config);
+    encoder_activation(config.hidden_act);
+    const at::NoGradGuard no_grad;
+    write_archive(out, config, read_checkpoint(config, spec->path, Stop(stop)), {files, num_files},
+                  Stop(stop));
+  });
+}
+
+int32_t core_read_archive(const char* path, void (*visit)(void*, const electra_file*), void* context,
+                          electra_error* error) {
+  return guarded(error, ELECTRA_CHECKPOINT_INVALID, [&] {
+    for (const auto& [name, bytes] : read_archive(path).files) {
+      const electra_file file{name.c_str(), bytes.data(), bytes.size()};
+      visit(context, &file);
+    }
+  });
+}
+
+}  // namespace
+
+}  // namespace electra
+
+extern "C" {
+#ifdef _WIN32
+__declspec(dllexport)
+#else
+__attribute__((visibility("default")))
+#endif
+    const electra_core* electra_core_get(uint32_t version) {
+  static const electra_core core = {
+      ELECTRA_CORE_VERSION,     sizeof(electra_core),         TORCH_VERSION,
+      electra::core_devices,    electra::core_load,           electra::core_forward,
+      electra::core_free_model, electra::core_export_archive, electra::core_read_archive,
+  };
+  return version == ELECTRA_CORE_VERSION ? &core : nullptr;
+}
+}

@@ -1,0 +1,36 @@
+// What the core throws; core.cpp turns it into a code and a sentence.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "core.h"
+
+namespace electra {
+
+class CoreError : public std::runtime_error {
+ public:
+  // `code` is one of the ELECTRA_* codes of core.h.
+  CoreError(int32_t code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  int32_t code() const noexcept { return code_; }
+
+ private:
+  int32_t code_;
+};
+
+// Asked between layers and between tensors, so that a shutdown returns within about one layer.
+class Stop {
+ public:
+  explicit Stop(const electra_stop* stop) : stop_(stop) {}
+  void check() const {
+    if (stop_ != nullptr && stop_->requested != nullptr && stop_->requested(stop_->context) != 0) {
+      throw CoreError(ELECTRA_STOPPED, "The model was stopped.");
+    }
+  }
+
+ private:
+  const electra_stop* stop_;
+};
+
+}  // namespace electra

@@ -1,0 +1,61 @@
+#include "core/head.h"
+
+#include <ATen/ATen.h>
+
+#include "core/body.h"
+
+namespace electra {
+
+at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const std::vector<Run>& runs) {
+  std::vector<at::Tensor> pooled;
+  pooled.reserve(runs.size());
+  for (const Run& run : runs) {
+    const at::Tensor rows = hidden_states.narrow(0, run.first_token, run.rows * run.length)
+                                .view({run.rows, run.length, hidden_states.size(1)});
+    switch (pooling) {
+      case Pooling::kCls:
+        pooled.push_back(rows.select(1, 0).to(at::kFloat));
+        break;
+      case Pooling::kMean:
+        pooled.push_back(at::mean(rows, {1}, false, at::kFloat));
+        break;
+      case Pooling::kMax:
+        pooled.push_back(at::amax(rows, {1}).to(at::kFloat));
+        break;
+    }
+  }
+  return at::cat(pooled);
+}
+
+Head::Head(const ElectraConfig& config, TensorMap& tensors, at::Device device) {
+  const Serving serving{device, at::kFloat, false};
+  const std::string layers = "classifier.layers.";
+  const std::string activation = layers + std::to_string(head_index(config, 0) + 1);
+  if (config.hidden_activation == "SwishGLU") {
+    swish_glu_.push_back(take_linear(tensors, {activation + ".projection"}, serving));
+    bytes_ += swish_glu_[0].bytes();
+  } else if (config.hidden_activation == "PReLU") {
+    prelu_ = take(tensors, activation + ".weight", device, at::kFloat);
+    bytes_ += prelu_.nbytes();
+  } else {
+    element_wise_ = &head_activation(config.hidden_activation);
+  }
+  for (int64_t i = 0; i <= config.num_layers; ++i) {
+    layers_.push_back(take_linear(tensors, {layers + std::to_string(head_index(config, i))}, serving));
+    bytes_ += layers_.back().bytes();
+  }
+}
+
+at::Tensor Head::operator()(at::Tensor x) const {
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = activate(layers_[i](x));
+  return layers_.back()(x);
+}
+
+at::Tensor Head::activate(const at::Tensor& x) const {
+  if (element_wise_ != nullptr) return element_wise_->apply(x);
+  if (prelu_.defined()) return at::prelu(x, prelu_);
+  const std::vector<at::Tensor> halves = swish_glu_[0](x).chunk(2, -1);
+  return halves[0] * at::silu(halves[1]);
+}
+
+}  // namespace electra

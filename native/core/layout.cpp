@@ -1,0 +1,163 @@
+#include "core/layout.h"
+
+#include <ATen/ATen.h>
+
+#include <optional>
+
+#include "core/activations.h"
+#include "core/error.h"
+
+namespace electra {
+
+namespace {
+
+using Shape = std::vector<int64_t>;
+
+// One tensor under each of its names; more than one for the head's shared activation.
+struct Expected {
+  std::vector<std::string> names;
+  Shape shape;
+};
+
+[[noreturn]] void fail(const std::string& what) {
+  throw CoreError(ELECTRA_CHECKPOINT_INVALID, "The weights and config.json disagree: " + what + ".");
+}
+
+std::string text(at::IntArrayRef shape) {
+  std::string text = "[";
+  for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+class List {
+ public:
+  void add(const std::string& name, Shape shape) { expected_.push_back({{name}, std::move(shape)}); }
+  void add_shared(std::vector<std::string> names, Shape shape) {
+    expected_.push_back({std::move(names), std::move(shape)});
+  }
+  void add_linear(const std::string& prefix, int64_t out, int64_t in) {
+    add(prefix + ".weight", {out, in});
+    add(prefix + ".bias", {out});
+  }
+  void add_norm(const std::string& prefix, int64_t size) {
+    add(prefix + ".weight", {size});
+    add(prefix + ".bias", {size});
+  }
+  std::vector<Expected> take() { return std::move(expected_); }
+
+ private:
+  std::vector<Expected> expected_;
+};
+
+void add_body(const ElectraConfig& config, List& list) {
+  const int64_t embedding = config.embedding_size, hidden = config.hidden_size;
+  const std::string embeddings = "electra.embeddings.";
+  list.add(embeddings + "word_embeddings.weight", {config.limits.vocab_size, embedding});
+  list.add(embeddings + "position_embeddings.weight", {config.limits.max_position_embeddings, embedding});
+  list.add(embeddings + "token_type_embeddings.weight", {config.limits.type_vocab_size, embedding});
+  list.add_norm(embeddings + "LayerNorm", embedding);
+  if (embedding != hidden) list.add_linear("electra.embeddings_project", hidden, embedding);
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    const std::string layer = "electra.encoder.layer." + std::to_string(i) + ".";
+    for (const char* part : {"query", "key", "value"}) {
+      list.add_linear(layer + "attention.self." + part, hidden, hidden);
+    }
+    list.add_linear(layer + "attention.output.dense", hidden, hidden);
+    list.add_norm(layer + "attention.output.LayerNorm", hidden);
+    list.add_linear(layer + "intermediate.dense", config.intermediate_size, hidden);
+    list.add_linear(layer + "output.dense", hidden, config.intermediate_size);
+    list.add_norm(layer + "output.LayerNorm", hidden);
+  }
+}
+
+void add_head(const ElectraConfig& config, List& list) {
+  const int64_t dim = config.hidden_dim;
+  const std::string layers = "classifier.layers.";
+  std::vector<std::string> activations;
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    const int64_t index = head_index(config, i);
+    list.add_linear(layers + std::to_string(index), dim, i == 0 ? config.hidden_size : dim);
+    activations.push_back(layers + std::to_string(index + 1));
+  }
+  list.add_linear(layers + std::to_string(head_index(config, config.num_layers)), config.limits.num_labels,
+                  dim);
+
+  const auto add_shared = [&](const std::string& suffix, Shape shape) {
+    std::vector<std::string> names;
+    for (const std::string& activation : activations) names.push_back(activation + suffix);
+    list.add_shared(std::move(names), std::move(shape));
+  };
+  if (config.hidden_activation == "SwishGLU") {
+    add_shared(".projection.weight", {2 * dim, dim});
+    add_shared(".projection.bias", {2 * dim});
+  } else if (config.hidden_activation == "PReLU") {
+    add_shared(".weight", {1});
+  } else {
+    head_activation(config.hidden_activation);  // throws for what is not supported
+  }
+}
+
+std::vector<Expected> expected_tensors(const ElectraConfig& config) {
+  List list;
+  add_body(config, list);
+  add_head(config, list);
+  return list.take();
+}
+
+void check(const std::string& name, const at::Tensor& tensor, const Shape& shape) {
+  if (tensor.sizes() != at::IntArrayRef(shape)) {
+    fail("tensor " + name + " has shape " + text(tensor.sizes()) + ", expected " + text(shape));
+  }
+  const at::ScalarType type = tensor.scalar_type();
+  if (type != at::kFloat && type != at::kHalf && type != at::kBFloat16) {
+    fail("tensor " + name + " holds " + toString(type) + ", expected fp32, fp16 or bf16");
+  }
+}
+
+// Older versions of transformers stored these counters, which hold nothing that a model learned.
+bool is_counter(const std::string& name) {
+  return name == "electra.embeddings.position_ids" || name == "electra.embeddings.token_type_ids";
+}
+
+}  // namespace
+
+int64_t head_index(const ElectraConfig& config, int64_t i) { return i * (config.has_dropout ? 3 : 2); }
+
+bool head_has_weights(const ElectraConfig& config) {
+  return config.hidden_activation == "SwishGLU" || config.hidden_activation == "PReLU";
+}
+
+TensorMap checked_tensors(const ElectraConfig& config, TensorMap stored) {
+  TensorMap complete;
+  for (const Expected& expected : expected_tensors(config)) {
+    at::Tensor tensor;
+    std::string found_as;
+    for (const std::string& name : expected.names) {
+      const auto node = stored.extract(name);
+      if (node.empty()) continue;
+      check(name, node.mapped(), expected.shape);
+      if (tensor.defined() && !at::equal(tensor, node.mapped())) {
+        fail("tensors " + found_as + " and " + name + " differ, but the layers share one " +
+             config.hidden_activation);
+      }
+      if (!tensor.defined()) {
+        tensor = node.mapped();
+        found_as = name;
+      }
+    }
+    if (!tensor.defined()) {
+      fail("tensor " + expected.names.front() + " is missing, expected shape " + text(expected.shape));
+    }
+    for (const std::string& name : expected.names) complete.emplace(name, tensor);
+  }
+  std::erase_if(stored, [](const auto& entry) { return is_counter(entry.first); });
+  if (!stored.empty()) {
+    const auto& [name, tensor] = *stored.begin();
+    const size_t others = stored.size() - 1;
+    fail("tensor " + name + " of shape " + text(tensor.sizes()) +
+         (others == 0 ? "" : " and " + std::to_string(others) + " more") + " should not be there");
+  }
+  return complete;
+}
+
+}  // namespace electra

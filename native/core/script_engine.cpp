@@ -1,0 +1,188 @@
+#include "core/script_engine.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/jit/passes/tensorexpr_fuser.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <algorithm>
+
+namespace electra {
+
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+// Row lengths of the probe. The short row is short enough for a maximum over it to miss zero somewhere.
+constexpr int64_t kShort = 3, kLong = 17;
+
+torch::jit::Module load_module(const std::string& path, c10::Device device) {
+  try {
+    torch::jit::Module module = torch::jit::load(path, device);
+    module.eval();
+    return module;
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
+  } catch (const c10::Error& error) {
+    throw CoreError(ELECTRA_CHECKPOINT_INVALID,
+                    path + " cannot be loaded: " + error.what_without_backtrace());
+  }
+}
+
+// Module::to would cast integer buffers (positions, token types) as well, which breaks a lookup by them.
+void cast_floating_point(torch::jit::Module& module, at::ScalarType dtype) {
+  const auto cast = [dtype](at::Tensor tensor) {
+    if (tensor.is_floating_point() && tensor.scalar_type() != dtype) tensor.set_data(tensor.to(dtype));
+  };
+  for (const at::Tensor& tensor : module.parameters()) cast(tensor);
+  for (const at::Tensor& tensor : module.buffers()) cast(tensor);
+}
+
+// The logits of a tensor, of a tuple or list that starts with one, or of a dictionary's "logits".
+at::IValue find_logits(const at::IValue& output) {
+  if (output.isTuple() && !output.toTupleRef().elements().empty()) return output.toTupleRef().elements()[0];
+  if (output.isTensorList() && !output.toTensorList().empty()) return output.toTensorList().get(0);
+  if (output.isGenericDict()) {
+    const auto dict = output.toGenericDict();
+    const auto entry = dict.find("logits");
+    if (entry != dict.end()) return entry->value();
+  }
+  return output;
+}
+
+}  // namespace
+
+void prepare_interpreter() {
+  torch::jit::FusionStrategy none;
+  torch::jit::setFusionStrategy(none);
+  torch::jit::setTensorExprFuserEnabled(false);
+}
+
+ScriptEngine::ScriptEngine(const std::string& path, const ModelLimits& limits, c10::Device device,
+                           at::ScalarType dtype)
+    : path_(path), limits_(limits), device_(device), dtype_(dtype), module_(load_module(path, device)) {
+  check_signature();
+  cast_floating_point(module_, dtype_);
+  probe();
+}
+
+uint64_t ScriptEngine::memory() const {
+  uint64_t bytes = 0;
+  for (const at::Tensor& tensor : module_.parameters()) bytes += tensor.nbytes();
+  for (const at::Tensor& tensor : module_.buffers()) bytes += tensor.nbytes();
+  return bytes;
+}
+
+at::Tensor ScriptEngine::forward(const Batch& batch, const Stop& stop) {
+  const std::vector<Run> runs = batch.runs();
+  const Run* begin = runs.data();
+  const Run* const end = begin + runs.size();
+  if (mixes_lengths_) {
+    stop.check();
+    return run_padded(batch, begin, end);
+  }
+  std::vector<at::Tensor> logits;
+  for (const Run* run = begin; run != end; ++run) {
+    stop.check();
+    logits.push_back(run_padded(batch, run, run + 1));
+  }
+  return at::cat(logits);
+}
+
+void ScriptEngine::check_signature() const {
+  const auto fail = [this](const std::string& found) {
+    throw CoreError(ELECTRA_CHECKPOINT_INVALID,
+                    path_ + " cannot be used: expected a method forward(input_ids, attention_mask), found " +
+                        found + ".");
+  };
+  const auto method = module_.find_method("forward");
+  if (!method) fail("none");
+  const std::vector<c10::Argument>& arguments = method->function().getSchema().arguments();
+  std::string found = "forward(";
+  bool fits = arguments.size() >= 3;
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    found += (i > 1 ? ", " : "") + arguments[i].name();
+    fits = fits && (i <= 2 ? arguments[i].type()->isSubtypeOf(*c10::TensorType::get())
+                           : arguments[i].default_value().has_value());
+  }
+  if (!fits) fail(found + ")");
+}
+
+void ScriptEngine::probe() {
+  const int64_t long_length = std::min(kLong, limits_.max_position_embeddings);
+  const int64_t short_length = std::min(kShort, long_length);
+  Ids ids(short_length + long_length);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    // Different tokens, and no padding among them.
+    auto id = static_cast<int64_t>(7 * i + 1) % limits_.vocab_size;
+    if (id == limits_.pad_token_id) id = (id + 1) % limits_.vocab_size;
+    ids[i] = static_cast<int32_t>(id);
+  }
+  const Run rows[] = {{0, 1, 0, short_length}, {1, 1, short_length, long_length}};
+  const Batch batch{ids, {}, {}};
+  at::Tensor alone, together;
+  try {
+    alone = at::cat({run_padded(batch, rows, rows + 1), run_padded(batch, rows + 1, rows + 2)});
+    together = run_padded(batch, rows, rows + 2);
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
+  } catch (const CoreError&) {
+    throw;
+  } catch (const std::exception& error) {
+    const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+    throw CoreError(
+        ELECTRA_MODEL_LOAD_FAILED,
+        path_ + " runs for one shape only, or not at all: forward fails on batches of 1 and 2 rows of " +
+            std::to_string(short_length) + " and " + std::to_string(long_length) +
+            " tokens; trace it with dynamic shapes (no sizes taken from the example inputs), or export the " +
+            "checkpoint with electra-classifier export. torch says: " +
+            (torch_error != nullptr ? torch_error->what_without_backtrace() : error.what()));
+  }
+  const double tolerance = dtype_ == at::kFloat ? 1e-4 : 5e-2;
+  mixes_lengths_ = at::allclose(alone, together, tolerance, tolerance);
+}
+
+at::Tensor ScriptEngine::run_padded(const Batch& batch, const Run* begin, const Run* end) {
+  int64_t rows = 0, length = 0;
+  for (const Run* run = begin; run != end; ++run) {
+    rows += run->rows;
+    length = std::max(length, run->length);
+  }
+  at::Tensor ids = at::full({rows, length}, limits_.pad_token_id, at::kLong);
+  at::Tensor mask = at::zeros({rows, length}, at::kLong);
+  auto* id = ids.mutable_data_ptr<int64_t>();
+  auto* real = mask.mutable_data_ptr<int64_t>();
+  for (const Run* run = begin; run != end; ++run) {
+    auto source = batch.input_ids.begin() + run->first_token;
+    for (int64_t row = 0; row < run->rows; ++row, id += length, real += length, source += run->length) {
+      std::copy_n(source, run->length, id);
+      std::fill_n(real, run->length, 1);
+    }
+  }
+  return checked_logits(module_.forward({ids.to(device_), mask.to(device_)}), rows);
+}
+
+at::Tensor ScriptEngine::checked_logits(const at::IValue& output, int64_t rows) const {
+  const at::IValue logits = find_logits(output);
+  const std::string expected = c10::str(", expected logits of shape [", rows, ", ", limits_.num_labels,
+                                        "] for ", rows, rows == 1 ? " row" : " rows");
+  if (!logits.isTensor()) {
+    throw CoreError(ELECTRA_CHECKPOINT_INVALID,
+                    path_ + " cannot be used: forward gives " + output.tagKind() + expected + ".");
+  }
+  const at::Tensor& tensor = logits.toTensor();
+  if (tensor.dim() != 2 || tensor.size(1) != limits_.num_labels) {
+    throw CoreError(ELECTRA_CHECKPOINT_INVALID, path_ + " cannot be used: forward gives a tensor of shape " +
+                                                    c10::str(tensor.sizes()) + expected + ".");
+  }
+  if (tensor.size(0) != rows) {
+    throw CoreError(
+        ELECTRA_MODEL_LOAD_FAILED,
+        path_ + " runs for one shape only: forward gives " + std::to_string(tensor.size(0)) + " rows" +
+            expected +
+            "; trace it with dynamic shapes, or export the checkpoint with electra-classifier export.");
+  }
+  return tensor.to(at::kCPU, at::kFloat).contiguous();
+}
+
+}  // namespace electra
