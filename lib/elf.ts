@@ -54,7 +54,7 @@ function read(at: (offset: number, length: number) => Buffer): ElfLibrary {
   const headers = at(Number(header.readBigUInt64LE(32)), size * count)
 
   const loads: { address: bigint; offset: bigint; size: bigint }[] = []
-  let dynamic = Buffer.alloc(0)
+  let dynamic: Buffer = Buffer.alloc(0)
   for (let start = 0; start < size * count; start += size) {
     const type = headers.readUInt32LE(start)
     const offset = headers.readBigUInt64LE(start + 8)
