@@ -103,8 +103,8 @@ typedef struct electra_core {
                   electra_model_info* info, electra_error* error);
 
   /* Writes rows x num_labels floats, row-major. */
-  int32_t (*forward)(electra_model* model, const electra_batch* batch, const electra_stop* stop, float* logits,
-                     electra_error* error);
+  int32_t (*forward)(electra_model* model, const electra_batch* batch, const electra_stop* stop,
+                     float* logits, electra_error* error);
 
   void (*free_model)(electra_model* model);
 
@@ -113,8 +113,8 @@ typedef struct electra_core {
                             size_t num_files, const electra_stop* stop, electra_error* error);
 
   /* Calls `visit` for each extra file of an archive; runs nothing in it. */
-  int32_t (*read_archive)(const char* path, void (*visit)(void* context, const electra_file* file), void* context,
-                          electra_error* error);
+  int32_t (*read_archive)(const char* path, void (*visit)(void* context, const electra_file* file),
+                          void* context, electra_error* error);
 } electra_core;
 
 /* The one exported symbol: "electra_core_get". Returns NULL where the version asked for is not offered. */
