@@ -1,0 +1,310 @@
+import { createReadStream, fstatSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { extname } from 'node:path'
+import { parse, type CsvError } from 'csv-parse'
+import { InputError } from './endings'
+
+/** One text of an input. */
+export interface Row {
+  text: string
+  /** Where the input stands after this row, in bytes; about that where it is not valid UTF-8. */
+  bytes: number
+}
+
+/** An input that is open and not yet read. */
+export interface Input {
+  rows: AsyncIterable<Row>
+  /** Its length in bytes, where that is known before the end. */
+  total?: number
+}
+
+/** Longest text taken, in UTF-16 code units. */
+export const MAX_TEXT_CHARS = 1_000_000
+
+/** Longest line or CSV record: bounds the memory that a file without line ends, or with a lone quote, takes. */
+const MAX_RECORD_CHARS = 16_000_000
+
+/** Texts from the arguments. */
+export function fromArguments(texts: readonly string[]): Input {
+  const rows = async function* (): AsyncGenerator<Row> {
+    for (const [index, text] of texts.entries()) {
+      checkLength(text, `text ${index + 1}`)
+      yield await Promise.resolve({ text, bytes: 0 })
+    }
+  }
+  return { rows: rows() }
+}
+
+/** Texts from a file, whose extension says what is in it. */
+export async function fromFile(path: string, column?: string): Promise<Input> {
+  let size: number
+  let handle
+  try {
+    handle = await open(path)
+    const stats = await handle.stat()
+    if (stats.isDirectory()) throw new InputError(`${path} is a folder; --file takes a file.`)
+    size = stats.isFile() ? stats.size : 0
+  } catch (error) {
+    await handle?.close()
+    if (error instanceof InputError) throw error
+    throw new InputError(`${path} cannot be read: ${reasonOf(error)}.`)
+  }
+  const stream = handle.createReadStream()
+  const rows = readRows(stream, path, kindOf(path), column)
+  return { rows, ...(size > 0 && { total: size }) }
+}
+
+/** Texts from the standard input. */
+export function fromStdin(column?: string): Input {
+  const stats = fstatSync(0)
+  // A stream of its own rather than process.stdin, which for a redirected file reads in the thread pool too but
+  // cannot be destroyed without closing the terminal.
+  const stream = stats.isFile() ? createReadStream('', { fd: 0, autoClose: false }) : process.stdin
+  return {
+    rows: readRows(stream, 'stdin', undefined, column),
+    ...(stats.isFile() && { total: stats.size }),
+  }
+}
+
+type Kind = 'csv' | 'jsonl' | undefined
+
+function kindOf(path: string): Kind {
+  const extension = extname(path).toLowerCase()
+  if (extension === '.csv') return 'csv'
+  return extension === '.jsonl' || extension === '.ndjson' ? 'jsonl' : undefined
+}
+
+/**
+ * The rows of a byte stream. Without a kind they are plain lines, unless a column is named: then JSON Lines
+ * where the first character is a brace, else CSV.
+ *
+ * @param name what error messages call the input
+ */
+export async function* readRows(
+  bytes: AsyncIterable<Uint8Array>,
+  name: string,
+  kind: Kind,
+  column: string | undefined,
+): AsyncGenerator<Row> {
+  const chunks = decode(bytes, name)
+  if (kind === 'csv') yield* csvRows(chunks, name, column)
+  else if (kind === 'jsonl') yield* jsonRows(chunks, name, column)
+  else if (column === undefined) yield* lineRows(chunks, name)
+  else {
+    const { head, rest } = await peek(chunks)
+    yield* head.startsWith('{') ? jsonRows(rest, name, column) : csvRows(rest, name, column)
+  }
+}
+
+/** Bytes that are not UTF-8 become U+FFFD, and a byte order mark is left out. */
+async function* decode(bytes: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let first = true
+  try {
+    for await (const chunk of bytes) {
+      const mark = (chunk[0] ?? 0) * 256 + (chunk[1] ?? 0)
+      if (first && (mark === 0xfffe || mark === 0xfeff)) {
+        throw new InputError(`${name} is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8`)
+      }
+      first = false
+      yield decoder.decode(chunk, { stream: true })
+    }
+  } catch (error) {
+    if (error instanceof InputError) throw error
+    throw new InputError(`${name} cannot be read: ${reasonOf(error)}.`)
+  }
+  yield decoder.decode()
+}
+
+/** The first character that is not blank, with what was read to find it still ahead. */
+async function peek(chunks: AsyncGenerator<string>): Promise<{ head: string; rest: AsyncGenerator<string> }> {
+  let read = ''
+  while (!read.trim()) {
+    const step = await chunks.next()
+    if (step.done) break
+    read += step.value
+  }
+  const rest = async function* (): AsyncGenerator<string> {
+    yield read
+    yield* chunks
+  }
+  return { head: read.trimStart().slice(0, 1), rest: rest() }
+}
+
+interface Line extends Row {
+  number: number
+}
+
+/** Lines that end in LF or CRLF; the last one may lack its end. */
+async function* readLines(chunks: AsyncIterable<string>, name: string): AsyncGenerator<Line> {
+  let pending = ''
+  let number = 0
+  let bytes = 0
+  const next = (raw: string): Line => {
+    number += 1
+    bytes += Buffer.byteLength(raw) + 1
+    return { text: raw.endsWith('\r') ? raw.slice(0, -1) : raw, bytes, number }
+  }
+  for await (const chunk of chunks) {
+    let from = 0
+    for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', from)) {
+      const raw = pending + chunk.slice(from, end)
+      pending = ''
+      from = end + 1
+      yield next(raw)
+    }
+    pending += chunk.slice(from)
+    if (pending.length > MAX_RECORD_CHARS) throw tooLong(name, number + 1)
+  }
+  if (pending) yield next(pending)
+}
+
+async function* lineRows(chunks: AsyncIterable<string>, name: string): AsyncGenerator<Row> {
+  for await (const line of readLines(chunks, name)) {
+    checkLength(line.text, `${name}, line ${line.number}`)
+    yield line
+  }
+}
+
+async function* jsonRows(chunks: AsyncIterable<string>, name: string, column = 'text'): AsyncGenerator<Row> {
+  for await (const { text: json, bytes, number } of readLines(chunks, name)) {
+    if (!json.trim()) continue
+    const where = `${name}, line ${number}`
+    const text = textOf(json, column, where)
+    checkLength(text, where)
+    yield { text, bytes }
+  }
+}
+
+function textOf(json: string, column: string, where: string): string {
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch (error) {
+    throw new InputError(`${where} is not JSON: ${reasonOf(error)}.`)
+  }
+  if (typeof value === 'string') return value
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new InputError(`${where} must be a JSON object or string.`)
+  }
+  const entry = Object.entries(value).find(([key]) => key === column) as [string, unknown] | undefined
+  if (!entry) throw new InputError(`${where} has no "${column}"; ${choices('key', Object.keys(value))}.`)
+  if (typeof entry[1] !== 'string') throw new InputError(`${where}: "${column}" must be a string.`)
+  return entry[1]
+}
+
+interface CsvRecord {
+  fields: string[]
+  /** Number of the record's last line. */
+  line: number
+  bytes: number
+}
+
+async function* csvRows(chunks: AsyncIterable<string>, name: string, column?: string): AsyncGenerator<Row> {
+  let header: string[] | undefined
+  let place = 0
+  for await (const { fields, line, bytes } of csvRecords(chunks, name)) {
+    if (!header) {
+      header = fields
+      place = columnOf(header, column, name)
+      continue
+    }
+    const where = `${name}, line ${line}`
+    const [first = ''] = fields
+    // Files often end in blank lines; with a single column such a line is a row whose text is empty.
+    if (fields.length === 1 && first === '' && header.length > 1) continue
+    if (fields.length !== header.length) {
+      throw new InputError(
+        `${where} has ${fields.length} fields, but the header has ${header.length}; a field with a comma or a quote must be quoted.`,
+      )
+    }
+    const text = fields[place] ?? ''
+    checkLength(text, where)
+    yield { text, bytes }
+  }
+  if (!header) throw new InputError(`${name} is empty; a CSV file begins with a header.`)
+}
+
+/**
+ * Records as they are parsed. They are taken from a callback rather than from the parser as a stream, which
+ * would drop those it holds when a later one is bad.
+ */
+async function* csvRecords(chunks: AsyncIterable<string>, name: string): AsyncGenerator<CsvRecord> {
+  const ready: CsvRecord[] = []
+  let failure: CsvError | Error | undefined
+  const parser = parse({
+    relax_column_count: true,
+    max_record_size: MAX_RECORD_CHARS,
+    on_record: (fields: string[], { lines, bytes }) => {
+      ready.push({ fields, line: lines, bytes })
+      return null
+    },
+  })
+  parser.on('error', (error) => (failure = error))
+  parser.resume()
+  const taken = function* (): Generator<CsvRecord> {
+    yield* ready.splice(0)
+    if (failure) throw csvFailure(failure, name)
+  }
+  for await (const chunk of chunks) {
+    await new Promise<void>((done) => {
+      parser.write(chunk, () => {
+        done()
+      })
+    })
+    yield* taken()
+  }
+  await new Promise<void>((done) => {
+    parser.on('close', done)
+    parser.end()
+  })
+  yield* taken()
+}
+
+const CSV_FAILURES: Readonly<Record<string, string>> = {
+  CSV_QUOTE_NOT_CLOSED: 'a quote opens there and is never closed',
+  CSV_INVALID_CLOSING_QUOTE: 'something follows a closing quote; a quote inside a field is written twice',
+  INVALID_OPENING_QUOTE: 'a quote stands inside a field that is not quoted',
+}
+
+function csvFailure(error: Error, name: string): InputError {
+  const { code, lines } = error as Partial<CsvError> & { lines?: unknown }
+  if (code === 'CSV_MAX_RECORD_SIZE') return tooLong(name, Number(lines))
+  const what = (code !== undefined && CSV_FAILURES[code]) ?? error.message
+  return new InputError(`${name}, line ${String(lines)} is not CSV: ${what || error.message}.`)
+}
+
+function columnOf(header: readonly string[], column: string | undefined, name: string): number {
+  if (column !== undefined) {
+    const place = header.indexOf(column)
+    if (place < 0) throw new InputError(`${name} has no column "${column}"; ${choices('column', header)}.`)
+    return place
+  }
+  for (const usual of ['text', 'sentence']) {
+    const place = header.indexOf(usual)
+    if (place >= 0) return place
+  }
+  if (header.length === 1) return 0
+  throw new InputError(`${name} has several columns; pick one with --column: ${header.join(', ')}.`)
+}
+
+function choices(what: string, names: readonly string[]): string {
+  return names.length ? `its ${what}s are ${names.join(', ')}` : `it has no ${what}s`
+}
+
+function checkLength(text: string, where: string): void {
+  if (text.length <= MAX_TEXT_CHARS) return
+  throw new InputError(`${where} has ${text.length} characters; ${MAX_TEXT_CHARS} are allowed.`)
+}
+
+function tooLong(name: string, line: number): InputError {
+  return new InputError(`${name}, line ${line} has more than ${MAX_RECORD_CHARS} characters.`)
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ENOENT') return 'there is no such file'
+  if (code === 'EACCES') return 'permission denied'
+  return error.message.replace(/\.$/, '')
+}
