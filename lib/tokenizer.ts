@@ -1,0 +1,146 @@
+/// <reference lib="es2024.string" />
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
+import { damaged, readTokenizerFiles, type TokenizerFiles } from './tokenizer-files'
+import type { Tokenization } from './types'
+import { Scan, WordPiece, type WordPieceSpec } from './wordpiece'
+
+export type { TokenizerFiles } from './tokenizer-files'
+
+/** A text as a row of ids. */
+export interface Encoding {
+  /** `[CLS]` … `[SEP]` */
+  ids: Int32Array
+  /** Whether the end of the text was left out. */
+  truncated: boolean
+}
+
+/** A text on its way to ids. */
+interface Reading {
+  /** Reads on for that many UTF-16 code units, or whole where it cannot stop; whether the text is done. */
+  advance(units: number): boolean
+  result(): Encoding
+}
+
+interface Engine {
+  vocab_size: number
+  read(text: string, max_length: number): Reading
+  spell(id: number): string
+}
+
+/** UTF-16 code units a step: about a millisecond at the slowest. */
+const STEP = 4096
+
+/** Text to token ids, equal to Python `tokenizers` with the same files and no truncation or padding of its own. */
+export class Tokenizer {
+  /** Highest id + 1, added tokens included. */
+  readonly vocab_size: number
+
+  private constructor(private readonly engine_: Engine) {
+    this.vocab_size = engine_.vocab_size
+  }
+
+  /**
+   * @param files what the model's tokenizer files contain
+   * @throws ElectraError `CHECKPOINT_INVALID` where a file is damaged or describes what is not supported
+   */
+  static fromFiles(files: TokenizerFiles): Tokenizer {
+    const definition = readTokenizerFiles(files)
+    return new Tokenizer(
+      definition.kind === 'wordpiece'
+        ? wordPieceEngine(definition.spec)
+        : libraryEngine(definition.tokenizer, definition.config),
+    )
+  }
+
+  /**
+   * @param text ill-formed UTF-16 is read as U+FFFD
+   * @param max_length tokens at most, `[CLS]` and `[SEP]` included, 2 or more; `Infinity` for all. No more of the
+   *   text is read than it needs.
+   */
+  encode(text: string, max_length: number): Encoding {
+    const reading = this.engine_.read(text, max_length)
+    reading.advance(Infinity)
+    return reading.result()
+  }
+
+  /**
+   * As {@link encode}, in steps of bounded work, after each of which the caller may give the event loop a turn.
+   * A tokenizer that is not WordPiece takes the text in one step.
+   */
+  *encodeInSteps(text: string, max_length: number): Generator<void, Encoding> {
+    const reading = this.engine_.read(text, max_length)
+    while (!reading.advance(STEP)) yield
+    return reading.result()
+  }
+
+  /** The whole text's ids and the vocabulary's spelling of each. */
+  tokenize(text: string): Tokenization {
+    const ids = Array.from(this.encode(text, Infinity).ids)
+    return { ids, tokens: ids.map((id) => this.engine_.spell(id)) }
+  }
+}
+
+/**
+ * Windows over a long row, each a row of its own with `[CLS]` and `[SEP]`. They advance by three quarters of
+ * `max_length`, the last one ends where the text does, and each weighs as many tokens as it adds. A row that fits
+ * is one window.
+ *
+ * @param ids the whole row
+ * @param max_length tokens a window, 3 or more
+ */
+export function windows(ids: Int32Array, max_length: number): { ids: Int32Array; weight: number }[] {
+  const content = max_length - 2
+  const end = ids.length - 1
+  // An empty text is one window too, and weighs something, for its logits are divided by the weights' sum.
+  if (end - 1 <= content) return [{ ids, weight: Math.max(1, end - 1) }]
+  const advance = Math.min(content, Math.max(1, Math.floor((max_length * 3) / 4)))
+  const found: { ids: Int32Array; weight: number }[] = []
+  for (let start = 1, covered = 1; covered < end; start += advance) {
+    const stop = Math.min(start + content, end)
+    const window = new Int32Array(stop - start + 2)
+    window[0] = ids[0] ?? 0
+    window.set(ids.subarray(start, stop), 1)
+    window[window.length - 1] = ids[end] ?? 0
+    found.push({ ids: window, weight: stop - covered })
+    covered = stop
+  }
+  return found
+}
+
+function wordPieceEngine(spec: WordPieceSpec): Engine {
+  const wordpiece = new WordPiece(spec)
+  const spellings: string[] = []
+  for (const [token, id] of [...spec.vocab, ...spec.added_tokens]) spellings[id] = token
+  return {
+    vocab_size: spellings.length,
+    read: (text, max_length) => new Scan(wordpiece, text, max_length),
+    spell: (id) => spellings[id] ?? '',
+  }
+}
+
+function libraryEngine(tokenizer: object, config: object): Engine {
+  let library: LibraryTokenizer
+  let around: number[]
+  try {
+    library = new LibraryTokenizer(tokenizer, config)
+    around = library.encode('').ids
+  } catch (cause) {
+    throw damaged('tokenizer.json describes a tokenizer that @huggingface/tokenizers cannot read', cause)
+  }
+  const [first, last, ...more] = around
+  if (first === undefined || last === undefined || more.length > 0) {
+    throw damaged('tokenizer.json must put one special token before a text and one after it')
+  }
+  return {
+    vocab_size: [...library.get_vocab().values()].reduce((highest, id) => Math.max(highest, id), -1) + 1,
+    read: (text, max_length) => ({
+      advance: () => true,
+      result: () => {
+        const { ids } = library.encode(text.toWellFormed())
+        if (ids.length <= max_length) return { ids: Int32Array.from(ids), truncated: false }
+        return { ids: Int32Array.from([...ids.slice(0, max_length - 1), last]), truncated: true }
+      },
+    }),
+    spell: (id) => library.id_to_token(id) ?? '',
+  }
+}
