@@ -411,10 +411,13 @@ Library Library::open(const std::string& path) {
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle != nullptr) return Library(handle);
   const char* said = dlerror();
-  const std::string reason = said == nullptr ? "no reason given" : said;
+  std::string reason = said == nullptr ? "no reason given" : said;
   // glibc: "libgomp.so.1: cannot open shared object file: No such file or directory"
   const size_t missing = reason.find(": cannot open shared object file: No such file");
-  if (missing == std::string::npos) throw Error(path + " cannot be opened: " + reason, false);
+  if (missing == std::string::npos) {
+    if (reason.starts_with(path + ": ")) reason.erase(0, path.size() + 2);
+    throw Error(path + " cannot be opened: " + reason, false);
+  }
   const std::string library = reason.substr(0, missing);
   if (library == path) throw Error(path + " does not exist", true);
   throw Error(path + " cannot be opened because " + library + ", which it needs, is missing", false);

@@ -168,7 +168,7 @@ constexpr electra_core kCore = {
 
 extern "C" __attribute__((visibility("default"))) const electra_core* electra_core_get(uint32_t version) {
   Dl_info self = {};
-  dladdr(reinterpret_cast<const void*>(&electra_core_get), &self);
+  dladdr(&kCore, &self);
   if (version != ELECTRA_CORE_VERSION || std::strstr(self.dli_fname, "other-version") != nullptr)
     return nullptr;
   return &kCore;
