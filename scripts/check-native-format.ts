@@ -16,7 +16,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error(error instanceof CommandFailed ? error.output : error)
+  console.error(error instanceof CommandFailed ? error.output.split('\nError: clang-format')[0] : error)
   console.error('The C++ files are not as clang-format wants them; `npm run format` changes them.')
   process.exitCode = 1
 })
