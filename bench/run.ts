@@ -95,7 +95,11 @@ interface Row {
 
 function firstResult(): Row {
   const seconds = median(repeat(() => trial('first-result').seconds))
-  return { what: 'require to first result, whole process', figure: `${seconds.toFixed(2)} s`, promise: '≤ 1.0 s' }
+  return {
+    what: 'require to first result, whole process',
+    figure: `${seconds.toFixed(2)} s`,
+    promise: '≤ 1.0 s',
+  }
 }
 
 function eventLoop(): Row[] {
@@ -136,7 +140,9 @@ function againstOnnxruntime(): Row[] {
   const rate = (name: 'fp32' | 'auto' | 'file' | 'sorted'): number =>
     median(trials.map((each) => each[name].texts_per_second))
   const [first] = trials
-  const differing = [...(first?.fp32.labels ?? '')].filter((label, i) => label !== first?.file.labels[i]).length
+  const differing = Array.from(first?.fp32.labels ?? '').filter(
+    (label, i) => label !== first?.file.labels[i],
+  ).length
   const against = (ours: 'fp32' | 'auto', peer: 'file' | 'sorted'): Row => ({
     what: `throughput, ours ${ours} against onnxruntime-node fp32, ${peer === 'file' ? 'file order by 32' : 'sorted by length, by 32'}`,
     figure: `${(rate(ours) / rate(peer)).toFixed(2)} × (${rate(ours).toFixed(0)} / ${rate(peer).toFixed(0)} texts/s)`,
@@ -163,7 +169,9 @@ const machine = {
 if (values.json) {
   console.log(JSON.stringify({ machine, rows }, null, 2))
 } else {
-  console.log(`${machine.cpu}, ${machine.threads} threads (${rule}), ${features.join(' ')}, Node ${machine.node}`)
+  console.log(
+    `${machine.cpu}, ${machine.threads} threads (${rule}), ${features.join(' ')}, Node ${machine.node}`,
+  )
   console.log(`medians of ${runs} runs, each in a process of its own\n`)
   for (const { what, figure, promise } of rows) {
     console.log(`${what}\n    ${figure}${promise === undefined ? '' : `   (promised: ${promise})`}`)

@@ -125,7 +125,10 @@ function openTokenizer(files: ReadonlyMap<string, string>, source: string): Toke
   const vocab_txt = files.get('vocab.txt')
   const tokenizer_config = files.get('tokenizer_config.json')
   if (tokenizer_json === undefined && vocab_txt === undefined) {
-    throw invalid(source, 'it has no tokenizer.json and no vocab.txt; copy one from the model it was tuned from')
+    throw invalid(
+      source,
+      'it has no tokenizer.json and no vocab.txt; copy one from the model it was tuned from',
+    )
   }
   if (tokenizer_json !== undefined) tokenizer_files.tokenizer_json = tokenizer_json
   if (vocab_txt !== undefined) tokenizer_files.vocab_txt = vocab_txt
@@ -166,7 +169,7 @@ function parseConfig(text: string, where: string): ModelConfig {
 function positiveInteger(record: Record<string, unknown>, key: string, where: string): number {
   const value = record[key]
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1) {
-    throw invalid(where, `its ${key} must be a positive integer, not ${JSON.stringify(value) ?? 'missing'}`)
+    throw invalid(where, `its ${key} must be a positive integer, not ${value === undefined ? 'missing' : JSON.stringify(value)}`)
   }
   return value
 }
@@ -234,7 +237,11 @@ async function readFiles(folder: string): Promise<Map<string, string>> {
         files.set(name, await readFile(join(folder, name), 'utf8'))
       } catch (cause) {
         if (isNotFound(cause)) return
-        throw invalid(folder, `its ${name} cannot be read (${cause instanceof Error ? cause.message : String(cause)})`, cause)
+        throw invalid(
+          folder,
+          `its ${name} cannot be read (${cause instanceof Error ? cause.message : String(cause)})`,
+          cause,
+        )
       }
     }),
   )

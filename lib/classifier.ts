@@ -12,7 +12,13 @@ import { openCheckpoint, SHIPPED_MODEL, type Checkpoint } from './checkpoint'
 import { toClassification, weightedMean } from './classification'
 import { ElectraError } from './errors'
 import { inOrder, type Started } from './in-order'
-import { checkClassifyOptions, checkLoadOptions, checkRows, checkText, type ClassifySettings } from './options'
+import {
+  checkClassifyOptions,
+  checkLoadOptions,
+  checkRows,
+  checkText,
+  type ClassifySettings,
+} from './options'
 import { Pacer } from './pacer'
 import { Scheduler, type Call } from './scheduler'
 import { windows, type Encoding, type Tokenizer } from './tokenizer'
@@ -121,8 +127,12 @@ export class ElectraClassifier<Label extends string = string> {
     const settings = checkLoadOptions(source, options)
     const addon = openAddon()
     try {
-      const binding = await openBinding(settings.libtorch)
-      const checkpoint = await openCheckpoint(source ?? SHIPPED_MODEL, (path) => addon.readArchive(path))
+      // Side by side: libtorch opens on a thread while the tokenizer is read on this one.
+      const opening = openBinding(settings.libtorch)
+      const [binding, checkpoint] = await Promise.all([
+        opening,
+        openCheckpoint(source ?? SHIPPED_MODEL, async (path) => (await opening).addon.readArchive(path)),
+      ])
       const cpu = addon.cpuInfo()
       const threads = settings.threads ?? cpu.threads
       const model = await addon.Model.load({
@@ -185,7 +195,7 @@ export class ElectraClassifier<Label extends string = string> {
       return this.#guard(settings.signal, async (call) => (await this.#start(input, settings, call)).result)
     }
     // A copy, so that the caller may reuse the array at once.
-    const texts = [...input] as unknown[]
+    const texts: readonly unknown[] = Array.from<unknown>(input)
     texts.forEach((text, index) => {
       checkText(text, `texts[${index}]`, settings)
     })
@@ -379,7 +389,8 @@ export class ElectraClassifier<Label extends string = string> {
  */
 export async function exportArchive(source: string | undefined, out: string): Promise<void> {
   checkLoadOptions(source, {})
-  if (typeof out !== 'string' || out === '') throw new TypeError('out must be the path of the archive to write.')
+  if (typeof out !== 'string' || out === '')
+    throw new TypeError('out must be the path of the archive to write.')
   try {
     const { addon }: Binding = await openBinding()
     const checkpoint = await openCheckpoint(source ?? SHIPPED_MODEL, (path) => addon.readArchive(path))

@@ -6,6 +6,15 @@ export interface Started<T> {
   result: Promise<T>
 }
 
+/** How far the source has been read. */
+interface Reading {
+  /** Sum of the costs under way. */
+  cost: number
+  exhausted: boolean
+  failure: { reason: unknown } | undefined
+  reading: Promise<void> | undefined
+}
+
 /**
  * Starts work for each item of a source and yields the results in the source's order. It reads ahead as far
  * as `max_cost` allows, so memory is bounded by that and not by the source; and a finished result does not
@@ -24,48 +33,46 @@ export async function* inOrder<Item, T>(
 ): AsyncGenerator<T, void, undefined> {
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
   const waiting: Started<T>[] = []
-  let cost = 0
-  let exhausted = false
-  let failure: { reason: unknown } | undefined
-  let reading: Promise<void> | undefined
+  const state: Reading = { cost: 0, exhausted: false, failure: undefined, reading: undefined }
 
   const readOne = async (): Promise<void> => {
     try {
       const step = await iterator.next()
       if (step.done) {
-        exhausted = true
+        state.exhausted = true
         return
       }
       const started = await start(step.value)
       // Its failure belongs to the consumer, who meets it in order; until then it is not unhandled.
       started.result.catch(() => undefined)
       waiting.push(started)
-      cost += started.cost
+      state.cost += started.cost
     } catch (reason) {
-      failure = { reason }
+      state.failure = { reason }
     } finally {
-      reading = undefined
+      state.reading = undefined
     }
   }
 
   /** The oldest result, once it is there; undefined when there is none left. */
   const nextResult = async (aborted: Promise<never>): Promise<{ value: T } | undefined> => {
     for (;;) {
-      if (!exhausted && !failure && cost < max_cost) reading ??= readOne()
+      if (!state.exhausted && !state.failure && state.cost < max_cost) state.reading ??= readOne()
       const [oldest] = waiting
       if (!oldest) {
-        if (failure) throw failure.reason
-        if (exhausted) return undefined
-        await Promise.race([reading, aborted])
+        if (state.failure) throw state.failure.reason
+        if (state.exhausted) return undefined
+        await Promise.race([state.reading, aborted])
         continue
       }
       // While more may be read, whichever comes first decides: a further item, or the oldest result.
+      const { reading } = state
       if (reading && !(await Promise.race([reading.then(() => false), settled(oldest.result), aborted]))) {
         continue
       }
       const value = await Promise.race([oldest.result, aborted])
       waiting.shift()
-      cost -= oldest.cost
+      state.cost -= oldest.cost
       return { value }
     }
   }
@@ -77,10 +84,10 @@ export async function* inOrder<Item, T>(
       yield result.value
     }
   } finally {
-    if (!exhausted) {
+    if (!state.exhausted) {
       const returned = Promise.resolve(iterator.return?.())
       // A source that is silent in `next` answers `return` only after it: not waited for.
-      if (reading) returned.catch(() => undefined)
+      if (state.reading) returned.catch(() => undefined)
       else await returned
     }
   }

@@ -82,7 +82,8 @@ export function checkText(
 
 /** Checks and copies rows of ids. */
 export function checkRows(rows: unknown, max_length: number, vocab_size: number): Int32Array[] {
-  if (!Array.isArray(rows)) throw new TypeError(`rows must be an array of rows of ids, not ${describe(rows)}.`)
+  if (!Array.isArray(rows))
+    throw new TypeError(`rows must be an array of rows of ids, not ${describe(rows)}.`)
   return rows.map((row: unknown, index) => {
     if (!(row instanceof Int32Array) && !Array.isArray(row)) {
       throw new TypeError(`rows[${index}] must be an array of ids or an Int32Array, not ${describe(row)}.`)
@@ -134,7 +135,8 @@ function nonEmptyString(value: unknown, name: string): string {
 function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'string') return value.length > 40 ? `'${value.slice(0, 40)}…'` : `'${value}'`
-  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return String(value)
   if (Array.isArray(value)) return 'an array'
   if (value instanceof Promise) return 'a Promise (is an await missing?)'
   if (typeof value !== 'object') return `a ${typeof value}`

@@ -13,7 +13,12 @@ async function measured(work) {
   await work()
   const seconds = (performance.now() - started) / 1000
   delay.disable()
-  return { p50_ms: delay.percentile(50) / 1e6, p99_ms: delay.percentile(99) / 1e6, max_ms: delay.max / 1e6, seconds }
+  return {
+    p50_ms: delay.percentile(50) / 1e6,
+    p99_ms: delay.percentile(99) / 1e6,
+    max_ms: delay.max / 1e6,
+    seconds,
+  }
 }
 
 async function main() {
@@ -25,8 +30,12 @@ async function main() {
     JSON.stringify({
       '5,000 texts in one call': await measured(() => classifier.classify(many)),
       '900,000 characters, truncated': await measured(() => classifier.classify(words)),
-      '900,000 characters, in windows': await measured(() => classifier.classify(words, { long_text: 'window' })),
-      'one word of 900,000 letters': await measured(() => classifier.classify(letters, { long_text: 'window' })),
+      '900,000 characters, in windows': await measured(() =>
+        classifier.classify(words, { long_text: 'window' }),
+      ),
+      'one word of 900,000 letters': await measured(() =>
+        classifier.classify(letters, { long_text: 'window' }),
+      ),
     }),
   )
 }

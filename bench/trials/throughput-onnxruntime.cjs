@@ -19,7 +19,9 @@ async function main() {
   const stream = texts()
 
   async function run(count) {
-    const encoded = stream.slice(0, count).map((text, index) => ({ ids: classifier.tokenize(text).ids, index }))
+    const encoded = stream
+      .slice(0, count)
+      .map((text, index) => ({ ids: classifier.tokenize(text).ids, index }))
     if (process.env.BENCH_ORDER === 'sorted') encoded.sort((a, b) => a.ids.length - b.ids.length)
     const labels = new Array(encoded.length)
     for (let start = 0; start < encoded.length; start += BATCH) {
@@ -51,7 +53,10 @@ async function main() {
   const labels = await run(stream.length)
   const seconds = (performance.now() - started) / 1000
   console.log(
-    JSON.stringify({ texts_per_second: stream.length / seconds, labels: labels.map((label) => label[0]).join('') }),
+    JSON.stringify({
+      texts_per_second: stream.length / seconds,
+      labels: labels.map((label) => label[0]).join(''),
+    }),
   )
 }
 

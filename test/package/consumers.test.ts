@@ -23,7 +23,14 @@ describe('the package, packed and installed into an empty folder', function () {
     const report = JSON.parse(packed) as Record<string, { filename: string }> | { filename: string }[]
     const filename = Object.values(report)[0]?.filename ?? ''
     writeFileSync(join(folder, 'package.json'), '{ "private": true }')
-    const install = ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', `./${filename}`]
+    const install = [
+      'install',
+      '--ignore-scripts',
+      '--prefer-offline',
+      '--no-audit',
+      '--no-fund',
+      `./${filename}`,
+    ]
     execFileSync('npm', install, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
     installed = join(folder, 'node_modules', 'electra-classifier')
     cpSync(join(__dirname, 'consumers'), folder, { recursive: true })
@@ -54,7 +61,10 @@ describe('the package, packed and installed into an empty folder', function () {
     const { status, stderr } = node('consumer.cjs')
     assert.notEqual(status, 0)
     assert.match(stderr, /BINDING_NOT_FOUND/)
-    assert.match(stderr, /There is no compiled addon for \S+ in .*electra-classifier; build it .*npm run prepare/)
+    assert.match(
+      stderr,
+      /There is no compiled addon for \S+ in .*electra-classifier; build it .*npm run prepare/,
+    )
   })
 
   describe('with the compiled addon', () => {
@@ -81,7 +91,15 @@ describe('the package, packed and installed into an empty folder', function () {
 
     it('has types for both, under the strictest settings and both resolutions', () => {
       const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
-      const common = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', '--types', '']
+      const common = [
+        '--noEmit',
+        '--strict',
+        '--exactOptionalPropertyTypes',
+        '--target',
+        'es2022',
+        '--types',
+        '',
+      ]
       const runs = [
         ['--module', 'node20', 'consumer.mts', 'consumer.cts'],
         ['--module', 'esnext', '--moduleResolution', 'bundler', 'consumer.mts'],

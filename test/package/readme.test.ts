@@ -17,7 +17,10 @@ async function startService(): Promise<{ child: ChildProcess; url: string; stder
   mkdirSync(folder, { recursive: true })
   const path = join(folder, 'service.mjs')
   writeFileSync(path, source)
-  const child = spawn(process.execPath, [path], { env: { ...process.env, PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [path], {
+    env: { ...process.env, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   for await (const line of createInterface({ input: child.stdout })) {

@@ -43,7 +43,7 @@ export async function api(): Promise<void> {
   await any.classify('text', { maxLength: 3 })
   // @ts-expect-error no such dtype
   await ElectraClassifier.load('folder/', { dtype: 'fp8' })
-  // @ts-expect-error read-only
+  // @ts-expect-error the labels are read-only
   any.labels = []
   // @ts-expect-error classifiers are loaded, not constructed
   new ElectraClassifier()

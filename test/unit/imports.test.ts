@@ -35,9 +35,15 @@ describe('who may import whom', () => {
 
   it('keeps the pure stages pure: no files, no clock, no binding, no processes', () => {
     for (const file of ['lib/tokenizer.ts', 'lib/wordpiece.ts', 'lib/batch.ts', 'lib/classification.ts']) {
-      const foreign = imports(file).filter((path) => path.startsWith('node:') || /binding|checkpoint|classifier/.test(path))
+      const foreign = imports(file).filter(
+        (path) => path.startsWith('node:') || /binding|checkpoint|classifier/.test(path),
+      )
       assert.deepEqual(foreign, [], file)
-      assert.doesNotMatch(readFileSync(join(ROOT, file), 'utf8'), /performance\.now|Date\.now|setTimeout|setImmediate/, file)
+      assert.doesNotMatch(
+        readFileSync(join(ROOT, file), 'utf8'),
+        /performance\.now|Date\.now|setTimeout|setImmediate/,
+        file,
+      )
     }
   })
 
@@ -57,7 +63,9 @@ describe('who may import whom', () => {
   it('loads no binary and nothing of the command line with require', () => {
     const script = `require(${JSON.stringify(join(ROOT, 'dist', 'index.js'))});
       console.log(JSON.stringify(Object.keys(require.cache)))`
-    const loaded = JSON.parse(execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' })) as string[]
+    const loaded = JSON.parse(
+      execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }),
+    ) as string[]
     const unwanted = loaded.filter((path) => /\.node$|\/cli\/|commander|csv-parse|cli-progress/.test(path))
     assert.deepEqual(unwanted, [])
   })
@@ -67,10 +75,19 @@ describe('who may import whom', () => {
     for (const file of files('native', /\.(?:h|cpp)$/)) {
       const included = includes(file)
       if (file.startsWith('native/core/')) {
-        assert.deepEqual(included.filter((path) => /^(?:napi|node)/.test(path)), [], file)
+        assert.deepEqual(
+          included.filter((path) => /^(?:napi|node)/.test(path)),
+          [],
+          file,
+        )
       } else {
         assert.deepEqual(included.filter(isTorch), [], file)
-        if (!/addon\/(?:addon|model)\./.test(file)) assert.deepEqual(included.filter((path) => path === 'napi.h'), [], file)
+        if (!/addon\/(?:addon|model)\./.test(file))
+          assert.deepEqual(
+            included.filter((path) => path === 'napi.h'),
+            [],
+            file,
+          )
       }
     }
   })

@@ -51,7 +51,12 @@ describe('inOrder: results in the order of the source, bounded', () => {
       await new Promise<void>((resolve) => (release = resolve))
       yield 2
     }
-    const results = inOrder(source(), (item) => Promise.resolve({ cost: 1, result: Promise.resolve(item) }), 10, undefined)
+    const results = inOrder(
+      source(),
+      (item) => Promise.resolve({ cost: 1, result: Promise.resolve(item) }),
+      10,
+      undefined,
+    )
     assert.deepEqual(await results.next(), { value: 1, done: false })
     const second = results.next()
     await turn()
@@ -63,7 +68,10 @@ describe('inOrder: results in the order of the source, bounded', () => {
   it('throws in its place what one item fails with, after the results before it', async () => {
     const results = inOrder(
       [1, 2, 3],
-      (item) => (item === 3 ? Promise.reject(new Error('third')) : Promise.resolve({ cost: 1, result: Promise.resolve(item) })),
+      (item) =>
+        item === 3
+          ? Promise.reject(new Error('third'))
+          : Promise.resolve({ cost: 1, result: Promise.resolve(item) }),
       10,
       undefined,
     )
@@ -81,7 +89,12 @@ describe('inOrder: results in the order of the source, bounded', () => {
         closed = true
       }
     }
-    for await (const value of inOrder(source(), (item) => Promise.resolve({ cost: 1, result: Promise.resolve(item) }), 3, undefined)) {
+    for await (const value of inOrder(
+      source(),
+      (item) => Promise.resolve({ cost: 1, result: Promise.resolve(item) }),
+      3,
+      undefined,
+    )) {
       if (value === 5) break
     }
     assert.equal(closed, true)
@@ -118,8 +131,14 @@ describe('untilAborted', () => {
     let listeners = 0
     const add = signal.addEventListener.bind(signal)
     const remove = signal.removeEventListener.bind(signal)
-    signal.addEventListener = (...args: Parameters<typeof add>) => (listeners++, add(...args))
-    signal.removeEventListener = (...args: Parameters<typeof remove>) => (listeners--, remove(...args))
+    signal.addEventListener = (...args: Parameters<typeof add>) => {
+      listeners++
+      add(...args)
+    }
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+      listeners--
+      remove(...args)
+    }
     await untilAborted(signal, () => Promise.resolve(1))
     assert.equal(listeners, 0)
   })

@@ -14,7 +14,9 @@ class FakeForward {
         // Two labels: the row's first id, and its length.
         answer: () => {
           resolve(
-            Float32Array.from(starts.flatMap((start, row) => [input_ids[start] ?? 0, (cu_seqlens[row + 1] ?? 0) - start])),
+            Float32Array.from(
+              starts.flatMap((start, row) => [input_ids[start] ?? 0, (cu_seqlens[row + 1] ?? 0) - start]),
+            ),
           )
         },
         fail: reject,
@@ -23,8 +25,9 @@ class FakeForward {
 
   /** Answers every batch, also those that come meanwhile. */
   async answerAll(): Promise<void> {
-    for (let next = 0; next < this.batches.length; next++) {
-      this.batches[next]?.answer()
+    // An array's iterator sees what is pushed while it runs.
+    for (const batch of this.batches) {
+      batch.answer()
       await turn()
     }
   }
@@ -38,7 +41,9 @@ describe('scheduler: rows of all callers into batches', () => {
   it('sends rows submitted in one go together, and answers each with its own logits', async () => {
     const fake = new FakeForward()
     const scheduler = new Scheduler(fake.forward, 100, true)
-    const answers = Promise.all([5, 3, 9, 3].map((length, index) => scheduler.submit(row(length, index), call())))
+    const answers = Promise.all(
+      [5, 3, 9, 3].map((length, index) => scheduler.submit(row(length, index), call())),
+    )
     await turn()
     assert.deepEqual(
       fake.batches.map((batch) => batch.lengths),
@@ -47,7 +52,12 @@ describe('scheduler: rows of all callers into batches', () => {
     await fake.answerAll()
     assert.deepEqual(
       (await answers).map((logits) => [...logits]),
-      [[0, 5], [1, 3], [2, 9], [3, 3]],
+      [
+        [0, 5],
+        [1, 3],
+        [2, 9],
+        [3, 3],
+      ],
     )
   })
 
