@@ -221,7 +221,10 @@ function placeAddedTokens(
 function readVocabulary(value: unknown, file: string): Map<string, number> {
   if (!isObject(value)) throw damaged(`${file}: the vocabulary is not an object`)
   const vocab = new Map<string, number>()
-  for (const [token, id] of Object.entries(value)) vocab.set(token, readId(id, `${file}: the id of ${token}`))
+  for (const [token, id] of Object.entries(value)) {
+    if (!isId(id)) throw damaged(`${file}: the id of ${token} must be an integer from 0 on`)
+    vocab.set(token, id)
+  }
   return vocab
 }
 

@@ -109,12 +109,17 @@ export function windows(ids: Int32Array, max_length: number): { ids: Int32Array;
 
 function wordPieceEngine(spec: WordPieceSpec): Engine {
   const wordpiece = new WordPiece(spec)
-  const spellings: string[] = []
-  for (const [token, id] of [...spec.vocab, ...spec.added_tokens]) spellings[id] = token
+  const tokens = [spec.vocab, spec.added_tokens]
+  let vocab_size = 0
+  for (const ids of tokens) for (const id of ids.values()) vocab_size = Math.max(vocab_size, id + 1)
+  let spellings: Map<number, string> | undefined
   return {
-    vocab_size: spellings.length,
+    vocab_size,
     read: (text, max_length) => new Scan(wordpiece, text, max_length),
-    spell: (id) => spellings[id] ?? '',
+    spell: (id) => {
+      spellings ??= new Map(tokens.flatMap((ids) => Array.from(ids, ([token, id]) => [id, token] as const)))
+      return spellings.get(id) ?? ''
+    },
   }
 }
 
@@ -132,7 +137,7 @@ function libraryEngine(tokenizer: object, config: object): Engine {
     throw damaged('tokenizer.json must put one special token before a text and one after it')
   }
   return {
-    vocab_size: [...library.get_vocab().values()].reduce((highest, id) => Math.max(highest, id), -1) + 1,
+    vocab_size: [...library.get_vocab().values()].reduce((size, id) => Math.max(size, id + 1), 0),
     read: (text, max_length) => ({
       advance: () => true,
       result: () => {

@@ -59,8 +59,8 @@ fe 6 2x 2 n9w 1 4 a w 2 28 2 7o 1 59 1 r i 1l 3 11 1 2n 1 c 1 6n 1 1 3 2 2 5 2 1
 
 /** Marks that are not stripped: the rank of their combining class. */
 export const COMBINING_RANK = `
-1qs:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 3mr:3 2u:3 20:3 1:3 eg:1d 3lf:1b
-1:1a nxg:3 31:3 kjk:3 39:3 7s:3 6t:3 4:1 hc:3 13d:3 zs6:16 1:16 7:1c 1:16 1:16 1:16 1:16 1:16 2vi:1d 1:1d
+1qs:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 3mr:3 2u:3 20:3 1:3 eg:1d 3lf:1a
+1:1a nxg:3 31:3 kjk:3 39:3 7s:3 6t:3 4:1 hc:3 13d:3 zs6:16 1:16 7:1b 1:16 1:16 1:16 1:16 1:16 2vi:1d 1:1d
 1:1d 1:1d 1:1d 1:1d 1:1d 2:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d
 1:1d 3:1d 1:1d 1:1d 1:1d 1:1d 1:1d 1:1d 2:1d 1:1d 2:1d 1:1d 1:1d 1:1d 1:1d 1sq:1d 1:1d 1:1d 1:1d 1:1d 1:1d
 1:1

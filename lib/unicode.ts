@@ -30,7 +30,9 @@ readRuns(tables.CJK, CJK)
 readRuns(tables.PUNCTUATION, PUNCTUATION)
 readRuns(tables.NONSPACING, NONSPACING)
 readRuns(tables.NONSTARTER, NONSTARTER)
-for (let code_point = HANGUL; code_point < HANGUL_END; code_point++) mark(code_point, DECOMPOSES)
+for (let code_point = HANGUL; code_point < HANGUL_END; code_point++) {
+  flags[code_point] = (flags[code_point] ?? 0) | DECOMPOSES
+}
 
 /** The full canonical decomposition of a code point that `DECOMPOSES`. */
 export function decompose(code_point: number): readonly number[] {
@@ -51,16 +53,12 @@ export function combiningRank(code_point: number): number {
   return combining_rank.get(code_point)?.[0] ?? 0
 }
 
-function mark(code_point: number, bit: number): void {
-  flags[code_point] = (flags[code_point] ?? 0) | bit
-}
-
 function readRuns(text: string, bit: number): void {
   let at = 0
   numbers(text).forEach((number, index) => {
     const end = at + number
-    if (index % 2 === 1) for (; at < end; at++) mark(at, bit)
-    at = end
+    if (index % 2 === 0) at = end
+    for (; at < end; at++) flags[at] = (flags[at] ?? 0) | bit
   })
 }
 
@@ -74,7 +72,7 @@ function readMappings(text: string, bit: number): Map<number, readonly number[]>
       source,
       targets.split(',').map((target) => parseInt(target, 36)),
     )
-    mark(source, bit)
+    flags[source] = (flags[source] ?? 0) | bit
   }
   return mappings
 }

@@ -44,11 +44,16 @@ class Trie {
   insert(root: number, token: string, id: number): void {
     let node = root
     let edge = -1
-    for (const char of token) {
+    for (let at = 0; at < token.length; at++) {
+      const code_point = token.codePointAt(at) ?? 0
+      if (code_point > 0xffff) at++
       if (this.nodes_ * 8 > this.edges_.length) this.grow()
-      const code_point = char.codePointAt(0) ?? 0
       edge = this.slot(node, code_point)
-      if (this.reached(edge) === 0) this.edges_.set([node, code_point, this.nodes_++, 0], edge)
+      if (this.reached(edge) === 0) {
+        this.edges_[edge] = node
+        this.edges_[edge + 1] = code_point
+        this.edges_[edge + 2] = this.nodes_++
+      }
       node = this.reached(edge)
     }
     if (edge >= 0) this.edges_[edge + 3] = id + 1
@@ -83,7 +88,8 @@ class Trie {
     this.edges_ = new Int32Array(old.length * 2)
     for (let edge = 0; edge < old.length; edge += 4) {
       if (old[edge + 2] === 0) continue
-      this.edges_.set(old.subarray(edge, edge + 4), this.slot(old[edge] ?? 0, old[edge + 1] ?? 0))
+      const to = this.slot(old[edge] ?? 0, old[edge + 1] ?? 0)
+      for (let field = 0; field < 4; field++) this.edges_[to + field] = old[edge + field] ?? 0
     }
   }
 }

@@ -41,7 +41,7 @@ def combining_classes(chars, representatives):
     """The place of each mark among the representatives of the combining classes, from low to high."""
     classes = {}
     for char in chars:
-        lower_ones = [mark for mark in representatives if nfd(char + mark) == mark + char]
+        lower_ones = [mark for mark in representatives if mark != char and nfd(char + mark) == mark + char]
         classes[char] = len(lower_ones)
     return classes
 
