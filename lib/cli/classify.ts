@@ -1,110 +1,111 @@
 import { once } from 'node:events'
-import { SingleBar } from 'cli-progress'
-import { ElectraClassifier } from '../classifier'
-import type { LoadOptions } from '../types'
-import { EXIT_SIGINT, EXIT_SIGTERM, UsageError } from './failure'
-import { openInput, type Input } from './input'
-import { createWriter, type Format } from './output'
+import { untilAborted } from '../abort'
+import type { Classification, ClassifyOptions, LoadOptions } from '../types'
+import { InputError } from './endings'
+import { fromArguments, fromFile, fromStdin, MAX_TEXT_CHARS, type Input } from './input'
+import { writerOf, type Format } from './output'
+import { Progress } from './progress'
 
-export interface ClassifyFlags {
+/** What the command needs of a classifier. */
+export interface Scorer {
+  readonly labels: readonly string[]
+  readonly config: { readonly max_position_embeddings: number }
+  classifyStream(texts: AsyncIterable<string>, options: ClassifyOptions): AsyncIterable<Classification>
+  close(): Promise<void>
+}
+
+export type Load = (source: string | undefined, options: LoadOptions) => Promise<Scorer>
+
+export interface ClassifyArguments extends Pick<LoadOptions, 'device' | 'dtype' | 'threads'> {
   file?: string
   column?: string
-  format: Format
   model?: string
-  device?: LoadOptions['device']
-  dtype?: LoadOptions['dtype']
-  threads?: number
+  format: Format
   topK?: number
 }
 
-/** `electra-classifier classify`: texts in, one line each out, in order and in bounded memory. */
-export async function classify(texts: readonly string[], flags: ClassifyFlags): Promise<void> {
-  const input = openInput(texts, flags.file, flags.column)
-  endQuietly()
-  const { device, dtype, threads } = flags
-  const classifier = await ElectraClassifier.load<string>(flags.model as string, {
-    ...(device === undefined ? {} : { device }),
-    ...(dtype === undefined ? {} : { dtype }),
-    ...(threads === undefined ? {} : { threads }),
-  })
-  const { labels } = classifier
-  if (flags.topK !== undefined && flags.topK > labels.length) {
-    throw new UsageError(
-      `--top-k is ${flags.topK}, but the model has ${labels.length} labels (${labels.join(', ')}).`,
+/** Scores texts from the arguments, a file or stdin, and prints a line for each as soon as it is known. */
+export async function classify(
+  texts: readonly string[],
+  given: ClassifyArguments,
+  load: Load,
+  signal: AbortSignal,
+): Promise<void> {
+  const { device, dtype, threads } = given
+  const input = await openInput(texts, given)
+  const classifier = await untilAborted(signal, () =>
+    load(given.model, {
+      ...(device !== undefined && { device }),
+      ...(dtype !== undefined && { dtype }),
+      ...(threads !== undefined && { threads }),
+    }),
+  )
+  const { labels, config } = classifier
+  if (given.topK !== undefined && given.topK > labels.length) {
+    throw new InputError(`--top-k ${given.topK} is too many: the model has ${labels.length} labels.`)
+  }
+  const num_truncated = await score(classifier, input, given, texts.length === 0, signal)
+  if (num_truncated > 0) {
+    const which = num_truncated === 1 ? 'One text was' : `${num_truncated} texts were`
+    process.stderr.write(
+      `electra-classifier: ${which} longer than the model's ${config.max_position_embeddings} tokens; only the beginning was scored.\n`,
     )
   }
-  const columns = process.stdout.isTTY ? process.stdout.columns : undefined
-  const writer = createWriter(flags.format, labels, flags.topK, columns)
-  const progress = startProgress(input)
-  // The stream gives results in order, so the texts that are under way are a queue beside it.
-  const under_way: string[] = []
-  async function* source(): AsyncGenerator<string> {
-    for await (const text of input.texts) {
-      under_way.push(text)
-      yield text
+  await classifier.close()
+}
+
+async function openInput(texts: readonly string[], { file, column }: ClassifyArguments): Promise<Input> {
+  if (texts.length > 0) {
+    if (file !== undefined) throw new InputError('Give either TEXT or --file, not both.')
+    if (column !== undefined) throw new InputError('--column goes with --file or stdin, not with TEXT.')
+    return fromArguments(texts)
+  }
+  if (file !== undefined) return fromFile(file, column)
+  if (process.stdin.isTTY) {
+    throw new InputError(
+      'There is nothing to classify: give TEXT, or --file FILE, or pipe texts in (see electra-classifier classify --help).',
+    )
+  }
+  return fromStdin(column)
+}
+
+/** @returns how many texts were truncated */
+async function score(
+  classifier: Scorer,
+  input: Input,
+  { format, topK }: ClassifyArguments,
+  many: boolean,
+  signal: AbortSignal,
+): Promise<number> {
+  const { stdout, stderr } = process
+  const writer = writerOf(format, classifier.labels, topK, () => (stdout.isTTY ? stdout.columns : undefined))
+  const write = async (line: string): Promise<void> => {
+    if (!stdout.write(line)) await once(stdout, 'drain', { signal })
+  }
+  // Results come in the order of the texts, so those that are under way wait in a queue beside them.
+  const waiting: { text: string; bytes: number }[] = []
+  const texts = async function* (): AsyncGenerator<string> {
+    for await (const row of input.rows) {
+      waiting.push(row)
+      yield row.text
     }
   }
-  let truncated = 0
+  // Results on the same terminal show how far it is, and a bar between them would garble both.
+  const progress = many && stderr.isTTY && !stdout.isTTY ? await Progress.start(input.total) : undefined
+  let num_truncated = 0
   try {
-    await write(writer.header)
-    for await (const result of classifier.classifyStream(source())) {
-      if (result.truncated) truncated++
-      await write(writer.line(under_way.shift() ?? '', result))
-      progress.advance()
+    if (writer.head) await write(writer.head)
+    for await (const result of classifier.classifyStream(texts(), {
+      signal,
+      max_text_chars: MAX_TEXT_CHARS,
+    })) {
+      const { text, bytes } = waiting.shift() ?? { text: '', bytes: 0 }
+      if (result.truncated) num_truncated += 1
+      await write(writer.line(text, result))
+      progress?.advance(bytes)
     }
   } finally {
-    progress.stop()
-    await classifier.close()
+    progress?.stop()
   }
-  if (truncated > 0) {
-    const were = truncated === 1 ? '1 text was' : `${truncated} texts were`
-    const limit = classifier.config.max_position_embeddings
-    process.stderr.write(`electra-classifier: ${were} longer than ${limit} tokens and cut there.\n`)
-  }
-}
-
-async function write(text: string): Promise<void> {
-  if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain')
-}
-
-/** Ctrl-C and a closed pipe end the command without a word; what was printed is already out. */
-function endQuietly(): void {
-  process.once('SIGINT', () => process.exit(EXIT_SIGINT))
-  process.once('SIGTERM', () => process.exit(EXIT_SIGTERM))
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // The reader has what it wanted (`… | head -1`): with `pipefail` this must not count as a failure.
-    if (error.code === 'EPIPE') process.exit(0)
-    throw error
-  })
-}
-
-interface Progress {
-  advance: () => void
-  stop: () => void
-}
-
-/** On stderr, where that is a terminal and the results go elsewhere; otherwise the two would mix. */
-function startProgress(input: Input): Progress {
-  if (!process.stderr.isTTY || process.stdout.isTTY || Array.isArray(input.texts)) {
-    return { advance: () => undefined, stop: () => undefined }
-  }
-  const { total_bytes, bytesRead } = input
-  const known = total_bytes !== undefined && bytesRead !== undefined
-  const format = known
-    ? '{bar} {percentage} % | {texts} texts, {rate}/s | {eta_formatted} left'
-    : '{texts} texts, {rate}/s'
-  const bar = new SingleBar({ format, stream: process.stderr, hideCursor: null, clearOnComplete: true })
-  const started = performance.now()
-  let texts = 0
-  bar.start(total_bytes ?? 0, 0, { texts, rate: 0 })
-  return {
-    advance: () => {
-      texts++
-      const rate = Math.round(texts / ((performance.now() - started) / 1000))
-      bar.update(Math.min(bytesRead?.() ?? 0, total_bytes ?? 0), { texts, rate })
-    },
-    stop: () => {
-      bar.stop()
-    },
-  }
+  return num_truncated
 }

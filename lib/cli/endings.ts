@@ -23,7 +23,10 @@ export function watchForEnd(): AbortSignal {
   }
   // Shells report 128 + the signal's number for a process that a signal ended; so do we, for whoever started
   // us without a shell sees the same number. The second signal does not wait for anything.
-  for (const [name, exit_code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
+  for (const [name, exit_code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
     process.on(name, () => {
       if (controller.signal.aborted) process.exit(exit_code)
       end(new Ended(exit_code))
@@ -31,7 +34,11 @@ export function watchForEnd(): AbortSignal {
   }
   // A reader that has seen enough (`| head -1`) is no failure, so that a script under `pipefail` goes on.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    end(error.code === 'EPIPE' ? new Ended(0) : new OutputError(`The output cannot be written: ${error.message}.`))
+    end(
+      error.code === 'EPIPE'
+        ? new Ended(0)
+        : new OutputError(`The output cannot be written: ${error.message}.`),
+    )
   })
   // Notes that nobody reads are no reason to stop.
   process.stderr.on('error', () => undefined)

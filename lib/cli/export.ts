@@ -1,18 +1,36 @@
-import { statSync } from 'node:fs'
-import { resolve, sep } from 'node:path'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, extname, join, resolve } from 'node:path'
 import { exportArchive } from '../classifier'
-import { UsageError } from './failure'
+import { InputError } from './endings'
 
-/** `electra-classifier export`: a checkpoint folder as one TorchScript archive. */
-export async function exportCommand(checkpoint: string, out: string): Promise<void> {
-  const [from, to] = [resolve(checkpoint), resolve(out)]
-  if (!/\.pth?$/.test(to)) throw new UsageError(`The archive's name must end in .pt, and ${out} does not.`)
-  const there = statSync(to, { throwIfNoEntry: false })
-  if (there?.isDirectory()) throw new UsageError(`${out} is a folder; name the archive to write in it.`)
-  if (from === to) throw new UsageError(`${out} is what is to be exported; name another file.`)
+/** Writes a checkpoint folder as one TorchScript archive, and says where and how big. */
+export async function exportCheckpoint(checkpoint: string, out: string): Promise<void> {
+  if (extname(out) !== '.pt') throw new InputError(`${out} must end in .pt, as archives are known by that.`)
+  const folder = await stat(dirname(resolve(out))).catch(() => undefined)
+  if (!folder?.isDirectory()) throw new InputError(`There is no folder ${dirname(resolve(out))} to write to.`)
+  await refuseInput(checkpoint, out)
   await exportArchive(checkpoint, out)
-  const megabytes = (statSync(to).size / 1e6).toFixed(1)
-  process.stdout.write(`${to} (${megabytes} MB)\n`)
-  if (to.startsWith(from + sep)) return
-  process.stdout.write(`Try it: electra-classifier classify --model ${out} "I love this restaurant!"\n`)
+  const { size } = await stat(out)
+  process.stdout.write(`wrote ${out} (${(size / 1e6).toFixed(1)} MB)\n`)
+}
+
+/** The same file may have another name: a link, or a path written in another way. */
+async function refuseInput(checkpoint: string, out: string): Promise<void> {
+  const target = await stat(out).catch(() => undefined)
+  if (!target) return
+  if (target.isDirectory()) throw new InputError(`${out} is a folder; name the file to write.`)
+  // An archive inside the folder is no input: it may be an earlier export.
+  const entries = await readdir(checkpoint).catch(() => [])
+  const inputs = [
+    checkpoint,
+    ...entries.filter((name) => extname(name) !== '.pt').map((name) => join(checkpoint, name)),
+  ]
+  for (const input of inputs) {
+    const stats = await stat(input).catch(() => undefined)
+    if (stats?.dev === target.dev && stats.ino === target.ino) {
+      throw new InputError(
+        `${out} is ${basename(input)} of the checkpoint itself; name another file to write.`,
+      )
+    }
+  }
 }

@@ -1,4 +1,4 @@
-import { createReadStream, fstatSync } from 'node:fs'
+import { fstatSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { parse, type CsvError } from 'csv-parse'
@@ -57,12 +57,9 @@ export async function fromFile(path: string, column?: string): Promise<Input> {
 /** Texts from the standard input. */
 export function fromStdin(column?: string): Input {
   const stats = fstatSync(0)
-  // A stream of its own rather than process.stdin, which for a redirected file reads in the thread pool too but
-  // cannot be destroyed without closing the terminal.
-  const stream = stats.isFile() ? createReadStream('', { fd: 0, autoClose: false }) : process.stdin
   return {
-    rows: readRows(stream, 'stdin', undefined, column),
-    ...(stats.isFile() && { total: stats.size }),
+    rows: readRows(process.stdin, 'stdin', undefined, column),
+    ...(stats.isFile() && stats.size > 0 && { total: stats.size }),
   }
 }
 

@@ -1,99 +1,81 @@
 import type { Classification } from '../types'
-
-/** Turns results into lines; each ends with a line break. */
-export interface Writer {
-  header: string
-  line: (text: string, result: Classification) => string
-}
+import { fit, onOneLine, widthOf } from './text-width'
 
 export const FORMATS = ['table', 'json', 'csv'] as const
 export type Format = (typeof FORMATS)[number]
 
+/** How results are written: a head, where there is one, and a line for each. */
+export interface Writer {
+  head: string
+  line: (text: string, result: Classification) => string
+}
+
+/** Narrowest column that a text is cut to. */
+const MIN_TEXT_WIDTH = 16
+
 /**
- * @param labels of the model, in order
- * @param top_k how many labels to show, the highest first; all in the model's order where undefined
- * @param columns width of the terminal; undefined where it is none, and texts are not cut
+ * @param top_k labels shown; undefined for what the format shows by itself: all, but the best one in a table
+ * @param columns width of the terminal; undefined where the output is no terminal, so that nothing is cut
  */
-export function createWriter(
+export function writerOf(
   format: Format,
   labels: readonly string[],
   top_k: number | undefined,
-  columns: number | undefined,
+  columns: () => number | undefined,
 ): Writer {
-  if (format === 'json') return { header: '', line: (text, result) => jsonLine(text, result, top_k) }
-  if (format === 'csv') return csvWriter(labels, top_k)
-  return { header: '', line: (text, result) => tableLine(text, result, labels, top_k ?? 1, columns) }
+  if (format === 'json') return jsonWriter(top_k)
+  return format === 'csv' ? csvWriter(labels, top_k) : tableWriter(labels, top_k ?? 1, columns)
 }
 
-function highest(result: Classification, top_k: number | undefined): [label: string, score: number][] {
-  const scores = Object.entries(result.scores)
-  return top_k === undefined ? scores : scores.sort(([, a], [, b]) => b - a).slice(0, top_k)
+function ranked(scores: Readonly<Record<string, number>>): [label: string, score: number][] {
+  return Object.entries(scores).sort(([, a], [, b]) => b - a)
 }
 
-function jsonLine(text: string, result: Classification, top_k: number | undefined): string {
-  const { label, score, logits, num_tokens, truncated } = result
-  const scores = Object.fromEntries(highest(result, top_k))
-  return `${JSON.stringify({ text, label, score, scores, logits, num_tokens, truncated })}\n`
-}
-
-function csvWriter(labels: readonly string[], top_k: number | undefined): Writer {
-  const header = ['text', 'label', 'score', ...labels, 'num_tokens', 'truncated'].map(csvField).join(',')
+/** The columns are as wide as the longest label needs, for rows are written before the next one is known. */
+function tableWriter(labels: readonly string[], top_k: number, columns: () => number | undefined): Writer {
+  const names = new Map(labels.map((label) => [label, onOneLine(label)]))
+  const label_width = Math.max(...[...names.values()].map(widthOf))
+  const cell = ([label, score]: [string, number]): string => {
+    const name = names.get(label) ?? label
+    return `${name}${' '.repeat(label_width - widthOf(name))}  ${score.toFixed(4)}  `
+  }
+  const taken = top_k * (label_width + '  0.0000  '.length)
   return {
-    header: `${header}\n`,
-    line: (text, result) => {
-      const shown = new Map(highest(result, top_k))
-      const scores = labels.map((label) => shown.get(label) ?? '')
-      const fields = [text, result.label, result.score, ...scores, result.num_tokens, result.truncated]
-      return `${fields.map(csvField).join(',')}\n`
+    head: '',
+    line: (text, { scores }) => {
+      const shown = onOneLine(text)
+      const width = columns()
+      const fitted = width === undefined ? shown : fit(shown, Math.max(width - taken, MIN_TEXT_WIDTH))
+      return `${ranked(scores).slice(0, top_k).map(cell).join('')}${fitted}`.trimEnd() + '\n'
     },
   }
 }
 
-/** RFC 4180: quoted where it holds a comma, a quote or a line break. */
-function csvField(value: string | number | boolean): string {
-  const text = String(value)
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
-}
-
-/** `positive  0.987  I love this restaurant!`; the columns are as wide as the longest label. */
-function tableLine(
-  text: string,
-  result: Classification,
-  labels: readonly string[],
-  top_k: number,
-  columns: number | undefined,
-): string {
-  const width = Math.max(...labels.map(displayWidth))
-  const scores = highest(result, top_k)
-    .map(([label, score]) => `${label}${' '.repeat(width - displayWidth(label))}  ${score.toFixed(3)}`)
-    .join('  ')
-  // One line a text; control characters would move the cursor.
-  const flat = text.replace(/\p{Cc}+/gu, ' ')
-  const room = columns === undefined ? Infinity : Math.max(10, columns - scores.length - 3)
-  return `${scores}  ${fit(flat, room)}`.trimEnd() + '\n'
-}
-
-function fit(text: string, room: number): string {
-  if (room === Infinity || displayWidth(text.slice(0, room + 1)) <= room) return text
-  let width = 1
-  let kept = ''
-  for (const character of text) {
-    width += displayWidth(character)
-    if (width > room) break
-    kept += character
+function jsonWriter(top_k: number | undefined): Writer {
+  return {
+    head: '',
+    line: (text, { label, score, scores, logits, num_tokens, truncated }) => {
+      const shown = top_k === undefined ? scores : Object.fromEntries(ranked(scores).slice(0, top_k))
+      return JSON.stringify({ text, label, score, scores: shown, logits, num_tokens, truncated }) + '\n'
+    },
   }
-  return `${kept}…`
 }
 
-/** Columns of a terminal: East Asian wide characters and emoji take two, combining marks none. */
-function displayWidth(text: string): number {
-  let width = 0
-  for (const character of text) {
-    if (/\p{Mn}|\p{Me}|\p{Cf}/u.test(character)) continue
-    width += WIDE.test(character) ? 2 : 1
+function csvWriter(labels: readonly string[], top_k: number | undefined): Writer {
+  return {
+    head: csvLine(['text', 'label', 'score', ...labels, 'num_tokens', 'truncated']),
+    line: (text, { label, score, scores, num_tokens, truncated }) => {
+      const shown = new Map(ranked(scores).slice(0, top_k))
+      const cells = labels.map((name) => shown.get(name) ?? '')
+      return csvLine([text, label, score, ...cells, num_tokens, truncated])
+    },
   }
-  return width
 }
 
-const WIDE =
-  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u
+function csvLine(fields: readonly (string | number | boolean)[]): string {
+  return fields.map((field) => csvField(String(field))).join(',') + '\n'
+}
+
+function csvField(field: string): string {
+  return /[",\r\n]|^\s|\s$/.test(field) ? `"${field.replaceAll('"', '""')}"` : field
+}
