@@ -6,8 +6,10 @@ export interface ElfLibrary {
   arch: NodeJS.Architecture | 'other'
   /** Names of the libraries that it needs, such as `libc10.so`. */
   needed: string[]
-  /** Folders that it looks in, `$ORIGIN` unresolved: DT_RUNPATH, or DT_RPATH where there is none. */
-  search: string[]
+  /** Folders, `$ORIGIN` unresolved, that it and the libraries under it are looked for in: DT_RPATH. */
+  rpath: string[]
+  /** Folders that only its own libraries are looked for in; where there are any, no DT_RPATH counts. */
+  runpath: string[]
 }
 
 const DT_NEEDED = 1n
@@ -74,11 +76,12 @@ function read(at: (offset: number, length: number) => Buffer): ElfLibrary {
   const strings = Number(table - load.address + load.offset)
   const texts = (wanted: bigint) =>
     entries.filter(({ tag }) => tag === wanted).map(({ value }) => text(at(strings + Number(value), 8192)))
-  const runpath = texts(DT_RUNPATH)
+  const folders = (wanted: bigint) => texts(wanted).flatMap((paths) => paths.split(':').filter(Boolean))
   return {
     arch: MACHINES.get(header.readUInt16LE(18)) ?? 'other',
     needed: texts(DT_NEEDED),
-    search: (runpath.length ? runpath : texts(DT_RPATH)).flatMap((paths) => paths.split(':')).filter(Boolean),
+    rpath: folders(DT_RPATH),
+    runpath: folders(DT_RUNPATH),
   }
 }
 

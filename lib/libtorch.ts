@@ -245,18 +245,21 @@ function missingLibraries(first: string): string[] {
   const system = systemLibraries()
   const seen = new Set([basename(first)])
   const missing: string[] = []
-  const queue = [first]
-  for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
+  const queue: { path: string; inherited: string[] }[] = [{ path: first, inherited: [] }]
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    const { path, inherited } = next
     const library = elfOf(path)
-    const origin = dirname(path)
-    const folders = library.search.map((folder) => folder.replace(/\$(ORIGIN|\{ORIGIN\})/, origin))
+    const resolved = (folder: string) => folder.replace(/\$(ORIGIN|\{ORIGIN\})/, dirname(path))
+    const runpath = library.runpath.map(resolved)
+    const rpath = runpath.length ? inherited : [...library.rpath.map(resolved), ...inherited]
+    const folders = runpath.length ? runpath : rpath
     for (const name of library.needed) {
       if (seen.has(name)) continue
       seen.add(name)
       const own = [...folders, ...environmentFolders()]
         .map((folder) => join(folder, name))
         .find((p) => existsSync(p))
-      if (own) queue.push(own)
+      if (own) queue.push({ path: own, inherited: rpath })
       else if (!system(name)) missing.push(name)
     }
   }

@@ -110,6 +110,17 @@ describe('libtorch', () => {
       assert.equal(inspectLibtorch(path).variant, 'cuda')
     })
 
+    it('looks in the folders that a library underneath inherits, and only then', () => {
+      mkdirSync(join(folder, 'nvidia'))
+      writeFileSync(join(folder, 'nvidia', 'libcudart.so.99'), fakeElf(['libnvJitLink.so.99'], ''))
+      for (const name of ['libnvJitLink.so.99', 'libcudnn.so.99']) {
+        writeFileSync(join(folder, 'nvidia', name), fakeElf([], ''))
+      }
+      const runpath = '$ORIGIN:$ORIGIN/../../nvidia'
+      assert.equal(inspectLibtorch(fake('a', { cuda: true, runpath, inherits: true })).variant, 'cuda')
+      refused(fake('b', { cuda: true, runpath }), 'LIBTORCH_NOT_FOUND', /: libnvJitLink\.so\.99$/)
+    })
+
     it('refuses a folder without libc10, and a library that nothing has', () => {
       refused(fake('a', { without: ['lib/libc10.so'] }), 'LIBTORCH_NOT_FOUND', /lacks libc10\.so$/)
       refused(
