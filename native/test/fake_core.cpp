@@ -13,8 +13,10 @@
 // library whose own file name holds `other-version` offers no version.
 #include <dlfcn.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -35,6 +37,14 @@ struct electra_model {
 namespace {
 
 constexpr int kLabels = 3;
+
+// Says when the process runs static destructors under a thread that still computes; torch would crash there.
+struct Teardown {
+  std::atomic<int> waiting = 0;
+  ~Teardown() {
+    if (waiting != 0) std::fputs("static destructors ran under a busy thread\n", stderr);
+  }
+} teardown;
 
 using Script = std::map<std::string, std::string>;
 
@@ -60,13 +70,15 @@ int32_t fail(electra_error* error, int32_t code, const std::string& message) {
 }
 
 int32_t wait_for(const std::string& file, bool deaf, const electra_stop* stop, electra_error* error) {
+  ++teardown.waiting;
   std::ofstream(file + ".entered") << "entered";
-  while (!std::filesystem::exists(file)) {
-    if (!deaf && stop->requested(stop->context) != 0)
-      return fail(error, ELECTRA_STOPPED, "stopped at the gate");
+  bool stopped = false;
+  while (!stopped && !std::filesystem::exists(file)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    stopped = !deaf && stop->requested(stop->context) != 0;
   }
-  return ELECTRA_OK;
+  --teardown.waiting;
+  return stopped ? fail(error, ELECTRA_STOPPED, "stopped at the gate") : ELECTRA_OK;
 }
 
 int32_t act(const std::string& what, const std::string& step, const electra_stop* stop,

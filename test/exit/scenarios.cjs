@@ -221,14 +221,17 @@ const scenarios = {
   },
   async dropped_but_busy() {
     const addon = await open()
-    const { running } = await busy(addon)
+    const { running, queued } = await (async () => {
+      const { model, running } = await busy(addon)
+      return { running, queued: score(model) }
+    })()
     for (let i = 0; i < 5; ++i) {
       globalThis.gc()
       await delay(0)
     }
     console.log(laneNames().length)
     writeFileSync(gate, '')
-    console.log((await running).length)
+    console.log((await running).length, (await queued).length)
     await until(() => {
       globalThis.gc()
       return laneNames().length === 0
