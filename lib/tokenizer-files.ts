@@ -67,6 +67,10 @@ function define(tokenizer: JsonObject, config: JsonObject, file: string): Tokeni
   const unk_id = vocab.get(unk_token)
   if (unk_id === undefined) throw damaged(`${file}: the vocabulary has no ${unk_token}`)
   const lowercase = readBoolean(normalizer.lowercase, `${file}: lowercase`)
+  if (typeof config.do_lower_case === 'boolean' && config.do_lower_case !== lowercase) {
+    // Python's libraries do not agree on which of the two holds, so neither is picked silently.
+    throw damaged(`${file} and tokenizer_config.json disagree on whether text is put in lower case`)
+  }
   return {
     kind: 'wordpiece',
     spec: {
