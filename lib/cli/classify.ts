@@ -1,20 +1,11 @@
 import { once } from 'node:events'
 import { untilAborted } from '../abort'
-import type { Classification, ClassifyOptions, LoadOptions } from '../types'
+import { ElectraClassifier } from '../classifier'
+import type { LoadOptions } from '../types'
 import { InputError } from './endings'
 import { fromArguments, fromFile, fromStdin, MAX_TEXT_CHARS, type Input } from './input'
 import { writerOf, type Format } from './output'
 import { Progress } from './progress'
-
-/** What the command needs of a classifier. */
-export interface Scorer {
-  readonly labels: readonly string[]
-  readonly config: { readonly max_position_embeddings: number }
-  classifyStream(texts: AsyncIterable<string>, options: ClassifyOptions): AsyncIterable<Classification>
-  close(): Promise<void>
-}
-
-export type Load = (source: string | undefined, options: LoadOptions) => Promise<Scorer>
 
 export interface ClassifyArguments extends Pick<LoadOptions, 'device' | 'dtype' | 'threads'> {
   file?: string
@@ -28,17 +19,17 @@ export interface ClassifyArguments extends Pick<LoadOptions, 'device' | 'dtype' 
 export async function classify(
   texts: readonly string[],
   given: ClassifyArguments,
-  load: Load,
   signal: AbortSignal,
 ): Promise<void> {
-  const { device, dtype, threads } = given
+  const { model, device, dtype, threads } = given
   const input = await openInput(texts, given)
+  const options = {
+    ...(device !== undefined && { device }),
+    ...(dtype !== undefined && { dtype }),
+    ...(threads !== undefined && { threads }),
+  }
   const classifier = await untilAborted(signal, () =>
-    load(given.model, {
-      ...(device !== undefined && { device }),
-      ...(dtype !== undefined && { dtype }),
-      ...(threads !== undefined && { threads }),
-    }),
+    model === undefined ? ElectraClassifier.load(undefined, options) : ElectraClassifier.load(model, options),
   )
   const { labels, config } = classifier
   if (given.topK !== undefined && given.topK > labels.length) {
@@ -71,7 +62,7 @@ async function openInput(texts: readonly string[], { file, column }: ClassifyArg
 
 /** @returns how many texts were truncated */
 async function score(
-  classifier: Scorer,
+  classifier: ElectraClassifier,
   input: Input,
   { format, topK }: ClassifyArguments,
   many: boolean,

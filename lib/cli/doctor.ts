@@ -34,7 +34,7 @@ export async function doctor(format: 'text' | 'json'): Promise<boolean> {
   const missing = [...checks.values()].find(({ ok }) => !ok)
   if (format === 'json') {
     const found = [...checks].map(([name, { ok, found: line, facts, remedy }]) => [
-      name.replaceAll(' ', '_'),
+      name.toLowerCase().replaceAll(' ', '_'),
       { ok, found: line, ...facts, ...(remedy !== undefined && { remedy }) },
     ])
     const report = {
@@ -90,7 +90,7 @@ async function* examine(): AsyncGenerator<[name: string, Check]> {
     const found = `${version} (${variant === 'cpu' ? 'CPU' : 'CUDA'} build) from ${SOURCES[source]}: ${folder}`
     yield [
       'libtorch',
-      { ok: true, found, details: searched.map((place) => `not ${place}`), facts: { ...libtorch, tried } },
+      { ok: true, found, details: searched.map((place) => `tried ${place}`), facts: { ...libtorch, tried } },
     ]
     const core = builtCores().get(libtorch.minor)
     yield core === undefined

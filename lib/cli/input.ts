@@ -228,12 +228,14 @@ async function* csvRows(chunks: AsyncIterable<string>, name: string, column?: st
  */
 async function* csvRecords(chunks: AsyncIterable<string>, name: string): AsyncGenerator<CsvRecord> {
   const ready: CsvRecord[] = []
-  let failure: CsvError | Error | undefined
+  let failure: Error | undefined
+  let last_line = 0
   const parser = parse({
     relax_column_count: true,
     max_record_size: MAX_RECORD_CHARS,
     on_record: (fields: string[], { lines, bytes }) => {
       ready.push({ fields, line: lines, bytes })
+      last_line = lines
       return null
     },
   })
@@ -241,7 +243,7 @@ async function* csvRecords(chunks: AsyncIterable<string>, name: string): AsyncGe
   parser.resume()
   const taken = function* (): Generator<CsvRecord> {
     yield* ready.splice(0)
-    if (failure) throw csvFailure(failure, name)
+    if (failure) throw csvFailure(failure, name, last_line + 1)
   }
   for await (const chunk of chunks) {
     await new Promise<void>((done) => {
@@ -264,11 +266,11 @@ const CSV_FAILURES: Readonly<Record<string, string>> = {
   INVALID_OPENING_QUOTE: 'a quote stands inside a field that is not quoted',
 }
 
-function csvFailure(error: Error, name: string): InputError {
-  const { code, lines } = error as Partial<CsvError> & { lines?: unknown }
-  if (code === 'CSV_MAX_RECORD_SIZE') return tooLong(name, Number(lines))
-  const what = (code !== undefined && CSV_FAILURES[code]) ?? error.message
-  return new InputError(`${name}, line ${String(lines)} is not CSV: ${what || error.message}.`)
+/** @param start number of the first line of the record that could not be parsed */
+function csvFailure(error: Error, name: string, start: number): InputError {
+  const { code = '' } = error as Partial<CsvError>
+  if (code === 'CSV_MAX_RECORD_SIZE') return tooLong(name, start)
+  return new InputError(`${name}, line ${start} is not CSV: ${CSV_FAILURES[code] ?? error.message}.`)
 }
 
 function columnOf(header: readonly string[], column: string | undefined, name: string): number {

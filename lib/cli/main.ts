@@ -1,7 +1,157 @@
 #!/usr/bin/env node
-import { ElectraClassifier } from '../classifier'
-import { run } from './program'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { untilAborted } from '../abort'
+import { ElectraError } from '../errors'
+import type { LoadOptions } from '../types'
+import type { ClassifyArguments } from './classify'
+import { Ended, InputError, watchForEnd } from './endings'
+import { FORMATS } from './output'
 
-void run(process.argv, (source, options) =>
-  source === undefined ? ElectraClassifier.load(undefined, options) : ElectraClassifier.load(source, options),
-)
+const CLASSIFY_EXAMPLES = `
+Examples:
+  $ electra-classifier classify "I love this restaurant!" "It was fine."
+  $ electra-classifier classify --file reviews.txt
+  $ electra-classifier classify --file reviews.csv --column review --format csv > scored.csv
+  $ electra-classifier classify --file reviews.jsonl --format json --model electra-large
+  $ tail -f comments.log | electra-classifier classify
+  $ electra-classifier classify -- "-5 stars"
+
+Files ending in .csv have a header; without --column the column is text, sentence, or the only one. Files
+ending in .jsonl or .ndjson hold an object or a string on each line; --column is the key (default: text).
+Anything else is one text a line. Stdin is one text a line, too; with --column it is CSV, or JSON Lines where
+it begins with a brace.
+
+A table shows the best label and its score; json and csv show all, as far as --top-k allows. A text longer
+than the model takes is truncated, and a note on stderr says how many were.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted, 143 terminated.`
+
+const EXPORT_EXAMPLES = `
+Example:
+  $ electra-classifier export electra-large electra-large.pt
+
+The archive holds config and tokenizer, and runs here (--model electra-large.pt) and in Python:
+torch.jit.load("electra-large.pt")(input_ids, attention_mask).`
+
+const DOCTOR_EXAMPLES = `
+Examples:
+  $ electra-classifier doctor
+  $ electra-classifier doctor --format json
+
+Exit codes: 0 ready, 1 something is missing; the last line says what to run.`
+
+/** Runs a command line to its end, and ends the process. */
+async function run(argv: readonly string[]): Promise<never> {
+  const signal = watchForEnd()
+  let exit_code: number
+  try {
+    exit_code = await parse(argv, signal)
+  } catch (error) {
+    exit_code = report(signal.aborted ? signal.reason : error)
+  }
+  // Where a pipe is written in the background, process.exit() would cut what is still on its way.
+  await new Promise<void>((done) => {
+    process.stdout.write('', () => {
+      done()
+    })
+  })
+  // Not by itself: a stdin that is still open would keep the process.
+  process.exit(exit_code)
+}
+
+async function parse(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  let exit_code = 0
+  const program = new Command('electra-classifier')
+    .description('Scores texts with ELECTRA classifiers, on this machine.')
+    .version(version(), '-v, --version')
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: false })
+    .configureOutput({
+      outputError: (message, write) => {
+        write(message.replace(/^error: /, 'electra-classifier: '))
+      },
+    })
+
+  program
+    .command('classify')
+    .description('Score texts: from the arguments, a file, or stdin.')
+    .argument('[TEXT...]', 'texts to score')
+    .option('--file <F>', 'read texts from a file')
+    .option('--column <NAME>', 'column of a CSV file, key of JSON Lines')
+    .addOption(new Option('--format <FORMAT>', 'how results are printed').choices(FORMATS).default('table'))
+    .option('--top-k <K>', 'show the K best labels', wholeNumber)
+    .option('--model <PATH>', 'model folder or archive (.pt); without it, the small one that ships')
+    .option('--device <D>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
+    .addOption(
+      new Option('--dtype <T>', 'what to compute in (default: auto)').choices([
+        'auto',
+        'fp32',
+        'bf16',
+        'fp16',
+      ]),
+    )
+    .option('--threads <N>', 'CPU threads (default: what the machine allows)', wholeNumber)
+    .addHelpText('after', CLASSIFY_EXAMPLES)
+    .action(async (texts: string[], given: ClassifyArguments) => {
+      const { classify } = await import('./classify.js')
+      await classify(texts, given, signal)
+    })
+
+  program
+    .command('export')
+    .description('Write a checkpoint as one TorchScript archive.')
+    .argument('<CHECKPOINT>', 'model folder')
+    .argument('<OUT.pt>', 'archive to write')
+    .addHelpText('after', EXPORT_EXAMPLES)
+    .action(async (checkpoint: string, out: string) => {
+      const { exportCheckpoint } = await import('./export.js')
+      await untilAborted(signal, () => exportCheckpoint(checkpoint, out))
+    })
+
+  program
+    .command('doctor')
+    .description('Say what was found, and what is missing.')
+    .addOption(new Option('--format <FORMAT>', 'how it is printed').choices(['text', 'json']).default('text'))
+    .addHelpText('after', DOCTOR_EXAMPLES)
+    .action(async ({ format }: { format: 'text' | 'json' }) => {
+      const { doctor } = await import('./doctor.js')
+      exit_code = (await untilAborted(signal, () => doctor(format))) ? 0 : 1
+    })
+
+  await program.parseAsync(argv)
+  return exit_code
+}
+
+/** Says on stderr what went wrong, and gives the exit code for it. */
+function report(error: unknown): number {
+  if (error instanceof Ended) return error.exit_code
+  // It has said everything itself: help, the version, or what it could not parse.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  process.stderr.write(`electra-classifier: ${error instanceof Error ? error.message : String(error)}\n`)
+  // A RangeError is an option's value that the library refused.
+  const given = error instanceof InputError || error instanceof RangeError
+  const absent = error instanceof ElectraError && error.code === 'CHECKPOINT_NOT_FOUND'
+  return given || absent ? 2 : 1
+}
+
+function wholeNumber(value: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(value))
+    throw new InvalidArgumentError('It must be a whole number of at least 1.')
+  return Number(value)
+}
+
+function device(value: string): NonNullable<LoadOptions['device']> {
+  if (value === 'auto' || value === 'cpu' || value === 'cuda') return value
+  const card = /^cuda:(\d{1,3})$/.exec(value)?.[1]
+  if (card === undefined) throw new InvalidArgumentError('It must be auto, cpu, cuda or cuda:N.')
+  return `cuda:${Number(card)}`
+}
+
+function version(): string {
+  const text = readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+void run(process.argv)
