@@ -73,11 +73,7 @@ export class Model {
    *
    * Inputs are copied before this returns.
    */
-  forward(
-    input_ids: Int32Array,
-    cu_seqlens: Int32Array,
-    token_type_ids?: Int32Array,
-  ): Promise<Float32Array>
+  forward(input_ids: Int32Array, cu_seqlens: Int32Array, token_type_ids?: Int32Array): Promise<Float32Array>
   /** Finishes the batch that runs, rejects queued ones with `CLOSED`, frees the weights. Idempotent. */
   close(): Promise<void>
 }
