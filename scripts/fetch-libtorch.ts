@@ -42,6 +42,10 @@ export interface Fetched extends Libtorch {
 export async function fetchLibtorch(options: FetchOptions = {}): Promise<Fetched> {
   const { env = process.env, log = (line: string) => void process.stderr.write(`${line}\n`) } = options
   const { found, tried } = await findLibtorch(undefined, { for_building: true, env })
+  for (const { source, path, reason } of tried) {
+    // An empty cache is no news; a libtorch that somebody named or installed and that is not used is.
+    if (path !== undefined && source !== 'cache') log(`${sourceName(source)} is passed over: ${reason}`)
+  }
   if (found) return { ...found, from: sourceName(found.source) }
 
   const entry = cacheEntry(env)

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { PINNED_VERSION, cacheEntry } from '../../lib/libtorch'
 import { type FetchOptions, fetchLibtorch } from '../../scripts/fetch-libtorch'
-import { type FakeLibtorch, fakeLibtorchFiles } from '../fixtures/fake-libtorch'
+import { type FakeLibtorch, fakeLibtorchFiles, writeFakeLibtorch } from '../fixtures/fake-libtorch'
 
 const ROOT = resolve(__dirname, '..', '..')
 const TAGS: Record<string, string> = { x64: 'manylinux_2_28_x86_64', arm64: 'manylinux_2_28_aarch64' }
@@ -222,6 +222,13 @@ describe('setting up', () => {
       assert.deepEqual(inCache(), [])
     })
   }
+
+  it('says so where LIBTORCH names one that cannot be used', async () => {
+    await fetchHere()
+    env.LIBTORCH = writeFakeLibtorch(join(folder, 'old'), { version: '2.9.1' })
+    assert.equal((await fetchHere()).from, 'the cache')
+    assert.match(lines.at(-1) ?? '', /^LIBTORCH is passed over: libtorch 2\.9\.1 in .* is not supported/)
+  })
 
   it('fetches anew where the cache was damaged', async () => {
     await fetchHere()
