@@ -95,9 +95,10 @@ function libtorchNotFound(tried: readonly Tried[]): ElectraError {
   const places = tried.map(
     ({ source, path, reason }) => `\n  ${source}${path === undefined ? '' : ` ${path}`}: ${reason}`,
   )
+  const unsupported = tried.some(({ code }) => code === 'LIBTORCH_MISMATCH')
   return new ElectraError(
-    'LIBTORCH_NOT_FOUND',
-    `No libtorch was found; get one with \`npm run prepare\` in ${PACKAGE_FOLDER}, or \`pip install torch==2.13.0\`, or set LIBTORCH to its folder.${places.join('')}`,
+    unsupported ? 'LIBTORCH_MISMATCH' : 'LIBTORCH_NOT_FOUND',
+    `No ${unsupported ? 'supported ' : ''}libtorch was found; get one with \`npm run prepare\` in ${PACKAGE_FOLDER}, or \`pip install torch==2.13.0\`, or set LIBTORCH to its folder.${places.join('')}`,
   )
 }
 
