@@ -19,6 +19,7 @@
 #include "core/device.h"
 #include "core/electra_engine.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/linear.h"
 #include "core/script_engine.h"
 #include "platform.h"
@@ -41,14 +42,17 @@ void copy_text(const std::string& text, char (&out)[Capacity]) {
   out[size] = '\0';
 }
 
-// torch writes over several lines; of the interpreter's traceback only the last says what happened.
+std::string only_ascii(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }, '?');
+  return text;
+}
+
+// One line of UTF-8: torch writes over several, and quotes the bytes of a damaged file as they are.
 std::string one_sentence(std::string text) {
-  constexpr std::string_view kMarker = "\nRuntimeError: ";
-  if (const size_t last = text.rfind(kMarker); last != std::string::npos)
-    text.erase(0, last + kMarker.size());
   text.erase(text.find_last_not_of(" \n\r\t") + 1);
   std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
+  return json::is_utf8(text) ? text : only_ascii(std::move(text));
 }
 
 int32_t report(electra_error* error, int32_t code, const std::string& message) {
@@ -67,7 +71,7 @@ int32_t guarded(electra_error* error, int32_t otherwise, const Work& work) noexc
   const auto report_torch = [&](const std::string& message) {
     const bool memory = message.find("can't allocate memory") != std::string::npos ||
                         message.find("out of memory") != std::string::npos;
-    return memory ? out_of_memory() : report(error, otherwise, message);
+    return memory ? out_of_memory() : report(error, otherwise, without_traceback(message));
   };
   try {
     work();

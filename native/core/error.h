@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "core.h"
 
@@ -18,6 +19,14 @@ class CoreError : public std::runtime_error {
  private:
   int32_t code_;
 };
+
+// What torch says, without its interpreter's traceback, of which only the last line says what happened.
+inline std::string without_traceback(std::string text) {
+  constexpr std::string_view kMarker = "\nRuntimeError: ";
+  if (const size_t last = text.rfind(kMarker); last != std::string::npos)
+    text.erase(0, last + kMarker.size());
+  return text;
+}
 
 // Asked between layers and between tensors, so that a shutdown returns within about one layer.
 class Stop {

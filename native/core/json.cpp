@@ -15,6 +15,19 @@ class Parser {
  public:
   explicit Parser(std::string_view text) : text_(text) {}
 
+  bool is_utf8() {
+    std::string ignored;
+    try {
+      while (!done()) {
+        const auto c = static_cast<unsigned char>(next());
+        if (c >= 0x80) parse_utf8(c, ignored);
+      }
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
   Value document() {
     Value value = parse_value(0);
     skip_space();
@@ -253,5 +266,7 @@ Value parse(std::string_view text, size_t max_bytes) {
   }
   return Parser(text).document();
 }
+
+bool is_utf8(std::string_view text) { return Parser(text).is_utf8(); }
 
 }  // namespace electra::json

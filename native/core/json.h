@@ -47,4 +47,7 @@ const Value* find(const Object& object, std::string_view key);
 
 Value parse(std::string_view text, size_t max_bytes);
 
+// Whether `text` is UTF-8, as strictly as a string must be.
+bool is_utf8(std::string_view text);
+
 }  // namespace electra::json

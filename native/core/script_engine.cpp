@@ -3,9 +3,10 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/jit/passes/tensorexpr_fuser.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
+
+#include "core/checkpoint/load_module.h"
 
 namespace electra {
 
@@ -15,19 +16,6 @@ using Ids = std::vector<int32_t>;
 
 // Row lengths of the probe. The short row is short enough for a maximum over it to miss zero somewhere.
 constexpr int64_t kShort = 3, kLong = 17;
-
-torch::jit::Module load_module(const std::string& path, c10::Device device) {
-  try {
-    torch::jit::Module module = torch::jit::load(path, device);
-    module.eval();
-    return module;
-  } catch (const c10::OutOfMemoryError&) {
-    throw;
-  } catch (const c10::Error& error) {
-    throw CoreError(ELECTRA_CHECKPOINT_INVALID,
-                    path + " cannot be loaded: " + error.what_without_backtrace());
-  }
-}
 
 // Module::to would cast integer buffers (positions, token types) as well, which breaks a lookup by them.
 void cast_floating_point(torch::jit::Module& module, at::ScalarType dtype) {
@@ -130,13 +118,13 @@ void ScriptEngine::probe() {
     throw;
   } catch (const std::exception& error) {
     const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+    const std::string reason = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
     throw CoreError(
         ELECTRA_MODEL_LOAD_FAILED,
         path_ + " runs for one shape only, or not at all: forward fails on batches of 1 and 2 rows of " +
             std::to_string(short_length) + " and " + std::to_string(long_length) +
-            " tokens; trace it with dynamic shapes (no sizes taken from the example inputs), or export the " +
-            "checkpoint with electra-classifier export. torch says: " +
-            (torch_error != nullptr ? torch_error->what_without_backtrace() : error.what()));
+            " tokens; trace it with dynamic shapes (no sizes taken from the example inputs), or " +
+            "export the checkpoint with electra-classifier export. torch says: " + without_traceback(reason));
   }
   const double tolerance = dtype_ == at::kFloat ? 1e-4 : 5e-2;
   mixes_lengths_ = at::allclose(alone, together, tolerance, tolerance);

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/api/module.h>
-#include <torch/csrc/jit/serialization/import.h>
 
 #include <atomic>
 #include <cerrno>
@@ -12,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/checkpoint/load_module.h"
 #include "core/json.h"
 #include "core/script_source.h"
 
@@ -183,7 +183,7 @@ ArchiveContents read_archive(const std::string& path) {
 }
 
 TensorMap read_archive_tensors(const std::string& path) {
-  const Module module = torch::jit::load(path, c10::Device(c10::kCPU));
+  const Module module = load_module(path, c10::Device(c10::kCPU));
   TensorMap tensors;
   for (const auto& parameter : module.named_parameters())
     tensors.emplace(parameter.name, parameter.value.detach());
