@@ -23,8 +23,8 @@ interface Row {
   logits_with_types: number[]
 }
 
-function readJson<T>(...path: string[]): T {
-  return JSON.parse(readFileSync(join(...path), 'utf8')) as T
+function readJson(...path: string[]): unknown {
+  return JSON.parse(readFileSync(join(...path), 'utf8'))
 }
 
 function assertClose(
@@ -73,7 +73,7 @@ describe('fidelity: the numbers are Python’s', () => {
   for (const name of variants) {
     describe(name, () => {
       const checkpoint = join(CHECKPOINTS, name)
-      const golden = readJson<Row[]>(checkpoint, 'golden.json')
+      const golden = readJson(checkpoint, 'golden.json') as Row[]
 
       it('gives Python’s logits, in one batch and alone, with and without token types', async () => {
         const model = await addon.Model.load(spec(checkpoint))
@@ -106,11 +106,11 @@ describe('fidelity: the numbers are Python’s', () => {
 
   describe('activations', () => {
     const checkpoint = join(CHECKPOINTS, 'activations')
-    const golden = readJson<{
+    const golden = readJson(checkpoint, 'golden.json') as {
       rows: number[][]
       hidden_activation: Record<string, number[][]>
       hidden_act: Record<string, number[][]>
-    }>(checkpoint, 'golden.json')
+    }
     for (const key of ['hidden_activation', 'hidden_act'] as const) {
       for (const [name, expected] of Object.entries(golden[key])) {
         it(`${key} ${name}`, async () => {
@@ -141,13 +141,13 @@ describe('fidelity: the numbers are Python’s', () => {
   })
 
   describe('the model that ships', () => {
-    const golden = readJson<{
+    const golden = readJson(FIXTURES, 'shipped.json') as {
       texts: number
       logits: Record<string, number[]>
       labels: string
       accuracy: number
       macro_f1: number
-    }>(FIXTURES, 'shipped.json')
+    }
     let texts: { sentence: string; label: string }[] = []
 
     before(function () {
@@ -196,7 +196,7 @@ describe('fidelity: the numbers are Python’s', () => {
       }
       const cases = variants.map((name) => ({
         archive: join(folder, `${name}.pt`),
-        rows: readJson<Row[]>(CHECKPOINTS, name, 'golden.json'),
+        rows: readJson(CHECKPOINTS, name, 'golden.json') as Row[],
       }))
       const script = `
 import json, sys, torch
@@ -233,7 +233,7 @@ print("same")
 describe('foreign archives: the script engine', () => {
   const TRACES = join(FIXTURES, 'traces')
   const golden = (name: string): { input_ids: number[]; logits: number[] }[] =>
-    readJson(TRACES, name, 'golden.json')
+    readJson(TRACES, name, 'golden.json') as { input_ids: number[]; logits: number[] }[]
 
   for (const [name, mixes] of [
     ['mean', true],
