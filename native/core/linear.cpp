@@ -47,6 +47,11 @@ bool Linear::packs(c10::Device device, at::ScalarType dtype) {
   }
 }
 
+int64_t Linear::rounded_rows(int64_t rows) {
+  const int64_t step = rows <= 64 ? 8 : rows <= 256 ? 16 : rows <= 1024 ? 32 : 256;
+  return (rows + step - 1) / step * step;
+}
+
 Linear::Linear(at::Tensor weight, at::Tensor bias, bool packed)
     : weight_(packed ? reorder_weight(weight) : std::move(weight)), bias_(std::move(bias)), packed_(packed) {
   bytes_ = static_cast<uint64_t>((weight_.numel() + bias_.numel()) * bias_.element_size());
