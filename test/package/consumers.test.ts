@@ -91,15 +91,7 @@ describe('the package, packed and installed into an empty folder', function () {
 
     it('has types for both, under the strictest settings and both resolutions', () => {
       const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
-      const common = [
-        '--noEmit',
-        '--strict',
-        '--exactOptionalPropertyTypes',
-        '--target',
-        'es2022',
-        '--types',
-        '',
-      ]
+      const common = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022']
       const runs = [
         ['--module', 'node20', 'consumer.mts', 'consumer.cts'],
         ['--module', 'esnext', '--moduleResolution', 'bundler', 'consumer.mts'],
