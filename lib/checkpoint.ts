@@ -169,7 +169,10 @@ function parseConfig(text: string, where: string): ModelConfig {
 function positiveInteger(record: Record<string, unknown>, key: string, where: string): number {
   const value = record[key]
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1) {
-    throw invalid(where, `its ${key} must be a positive integer, not ${value === undefined ? 'missing' : JSON.stringify(value)}`)
+    throw invalid(
+      where,
+      `its ${key} must be a positive integer, not ${value === undefined ? 'missing' : JSON.stringify(value)}`,
+    )
   }
   return value
 }

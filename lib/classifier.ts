@@ -1,3 +1,5 @@
+// For the declarations: a consumer whose `lib` is older would not know Symbol.asyncDispose.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { untilAborted } from './abort'
 import {
   openAddon,
