@@ -13,6 +13,7 @@ the same logits for every input, and a test on them proves nothing; the script f
 import csv
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import torch
@@ -231,6 +232,20 @@ class WrongOutput(torch.nn.Module):
         return (input_ids * attention_mask).float()
 
 
+def save_trace(trace, path):
+    trace.save(path)
+    drop_debug_records(path)
+
+
+def drop_debug_records(path):
+    """They name the source files of the machine that traced."""
+    with zipfile.ZipFile(path) as archive:
+        records = [(name, archive.read(name)) for name in archive.namelist() if not name.endswith(".debug_pkl")]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, record in records:
+            archive.writestr(zipfile.ZipInfo(name), record)
+
+
 def make_traces():
     config = {
         "model_type": "electra", "architectures": ["Traced"], "vocab_size": len(VOCAB), "hidden_size": 16,
@@ -242,7 +257,7 @@ def make_traces():
     for name, model in models.items():
         folder = TRACES / name
         folder.mkdir(parents=True)
-        torch.jit.trace(model.eval(), inputs, check_trace=False).save(folder / "model.pt")
+        save_trace(torch.jit.trace(model.eval(), inputs, check_trace=False), folder / "model.pt")
         write(folder / "config.json", config)
         (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
         if name in ("mean", "leaking"):
@@ -250,7 +265,7 @@ def make_traces():
             write(folder / "golden.json", [{"input_ids": ids, "logits": traced_logits(model, ids)} for ids in rows])
     folder = TRACES / "no-mask"
     folder.mkdir()
-    torch.jit.trace(NoMask(), inputs[:1]).save(folder / "model.pt")
+    save_trace(torch.jit.trace(NoMask(), inputs[:1]), folder / "model.pt")
     write(folder / "config.json", config)
     (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
 
