@@ -11,6 +11,7 @@ namespace electra {
 namespace {
 
 using at::Tensor;
+using cpu::Act;
 
 // In eval mode RReLU's slope is the middle of its bounds, 1/8 and 1/3.
 constexpr double kRReluSlope = (1.0 / 8 + 1.0 / 3) / 2;
@@ -33,7 +34,7 @@ constexpr const char* kGeluTanh = "torch.gelu(x, approximate=\"tanh\")";
 const Activation kHeadActivations[] = {
     {"CELU", [](const Tensor& x) { return at::celu(x); }, "torch.celu(x)"},
     {"ELU", [](const Tensor& x) { return at::elu(x); }, "torch.elu(x)"},
-    {"GELU", gelu, kGelu, "none"},
+    {"GELU", gelu, kGelu},
     {"Hardshrink", [](const Tensor& x) { return at::hardshrink(x); }, "torch.hardshrink(x)"},
     {"Hardsigmoid", [](const Tensor& x) { return at::hardsigmoid(x); }, "torch.hardsigmoid(x)"},
     {"Hardswish", hardswish, "torch.hardswish(x)"},
@@ -57,28 +58,28 @@ const Activation kHeadActivations[] = {
 };
 
 const Activation kEncoderActivations[] = {
-    {"gelu", gelu, kGelu, "none"},
+    {"gelu", gelu, kGelu, Act::kGelu},
     {"gelu_10", [](const Tensor& x) { return at::clamp(at::gelu(x), -10, 10); },
-     "torch.clamp(torch.gelu(x), -10, 10)"},
-    {"gelu_accurate", gelu_tanh, kGeluTanh, "tanh"},
-    {"gelu_fast", gelu_tanh, kGeluTanh, "tanh"},
-    {"gelu_new", gelu_tanh, kGeluTanh, "tanh"},
-    {"gelu_python", gelu, kGelu, "none"},
-    {"gelu_python_tanh", gelu_tanh, kGeluTanh, "tanh"},
-    {"gelu_pytorch_tanh", gelu_tanh, kGeluTanh, "tanh"},
-    {"hardswish", hardswish, "torch.hardswish(x)"},
-    {"leaky_relu", leaky_relu, "torch.leaky_relu(x)"},
-    {"linear", identity, "x"},
-    {"mish", mish, "torch.mish(x)"},
+     "torch.clamp(torch.gelu(x), -10, 10)", Act::kGelu10},
+    {"gelu_accurate", gelu_tanh, kGeluTanh, Act::kGeluTanh},
+    {"gelu_fast", gelu_tanh, kGeluTanh, Act::kGeluTanh},
+    {"gelu_new", gelu_tanh, kGeluTanh, Act::kGeluTanh},
+    {"gelu_python", gelu, kGelu, Act::kGelu},
+    {"gelu_python_tanh", gelu_tanh, kGeluTanh, Act::kGeluTanh},
+    {"gelu_pytorch_tanh", gelu_tanh, kGeluTanh, Act::kGeluTanh},
+    {"hardswish", hardswish, "torch.hardswish(x)", Act::kHardswish},
+    {"leaky_relu", leaky_relu, "torch.leaky_relu(x)", Act::kLeakyRelu},
+    {"linear", identity, "x", Act::kNone},
+    {"mish", mish, "torch.mish(x)", Act::kMish},
     {"quick_gelu", [](const Tensor& x) { return x * at::sigmoid(1.702 * x); },
-     "x * torch.sigmoid(1.702 * x)"},
-    {"relu", relu, "torch.relu(x)"},
-    {"relu2", [](const Tensor& x) { return at::square(at::relu(x)); }, "torch.square(torch.relu(x))"},
-    {"relu6", relu6, "torch.relu6(x)"},
-    {"sigmoid", sigmoid, "torch.sigmoid(x)"},
-    {"silu", silu, "torch.silu(x)"},
-    {"swish", silu, "torch.silu(x)"},
-    {"tanh", tanh, "torch.tanh(x)"},
+     "x * torch.sigmoid(1.702 * x)", Act::kQuickGelu},
+    {"relu", relu, "torch.relu(x)", Act::kRelu},
+    {"relu2", [](const Tensor& x) { return at::square(at::relu(x)); }, "torch.square(torch.relu(x))", Act::kRelu2},
+    {"relu6", relu6, "torch.relu6(x)", Act::kRelu6},
+    {"sigmoid", sigmoid, "torch.sigmoid(x)", Act::kSigmoid},
+    {"silu", silu, "torch.silu(x)", Act::kSilu},
+    {"swish", silu, "torch.silu(x)", Act::kSilu},
+    {"tanh", tanh, "torch.tanh(x)", Act::kTanh},
 };
 
 const Activation& named(std::span<const Activation> table, const std::string& name, const std::string& key,

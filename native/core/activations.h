@@ -6,14 +6,15 @@
 
 #include <string>
 
+#include "core/cpu/kernels.h"
+
 namespace electra {
 
 struct Activation {
   const char* name;
   at::Tensor (*apply)(const at::Tensor& x);
   const char* script;  // an expression in `x`
-  // What oneDNN's fused GELU is to approximate with; nullptr for all other activations.
-  const char* fused_gelu = nullptr;
+  cpu::Act act = cpu::Act::kNone;  // the encoder's: what the CPU kernels have for it
 };
 
 // The head's `hidden_activation`, a class of torch.nn with its default arguments. SwishGLU and PReLU, which

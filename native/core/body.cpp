@@ -41,7 +41,7 @@ Linear take_linear(TensorMap& tensors, const std::vector<std::string>& prefixes,
     biases.push_back(take(tensors, prefix + ".bias", serving.device, serving.dtype));
   }
   const bool one = prefixes.size() == 1;
-  return Linear(one ? weights[0] : at::cat(weights), one ? biases[0] : at::cat(biases), serving.packed);
+  return Linear(one ? weights[0] : at::cat(weights), one ? biases[0] : at::cat(biases));
 }
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
@@ -93,31 +93,24 @@ at::Tensor Body::operator()(const Batch& batch, const std::vector<Run>& runs, co
   for (const Layer& layer : layers_) {
     stop.check();
     x = layer.attention_norm(layer.attention_output(attend(layer.query_key_value(x), runs)).add_(x));
-    x = layer.output_norm(layer.output(layer.intermediate(x, activation_)).add_(x));
+    x = layer.output_norm(layer.output(activation_.apply(layer.intermediate(x))).add_(x));
   }
   return x;
 }
 
 at::Tensor Body::embed(const Batch& batch, const std::vector<Run>& runs) const {
-  const auto tokens = batch.total_tokens();
-  // Rows that only fill up are the token 0 at position 0; attention passes over them.
-  const auto rows = static_cast<size_t>(serving_.packed ? Linear::rounded_rows(tokens) : tokens);
-  std::vector<int32_t> ids(batch.input_ids.begin(), batch.input_ids.end());
-  ids.resize(rows);
-  std::vector<int32_t> positions(rows);
+  std::vector<int32_t> positions(batch.input_ids.size());
   for (const Run& run : runs) {
     for (int64_t row = 0; row < run.rows; ++row) {
       const auto start = positions.begin() + run.first_token + row * run.length;
       std::iota(start, start + run.length, 0);
     }
   }
-  at::Tensor x = look_up(word_embeddings_, index_tensor(ids, serving_.device));
+  at::Tensor x = look_up(word_embeddings_, index_tensor(batch.input_ids, serving_.device));
   if (batch.token_type_ids.empty()) {
     x.add_(token_type_embeddings_[0]);
   } else {
-    std::vector<int32_t> types(batch.token_type_ids.begin(), batch.token_type_ids.end());
-    types.resize(rows);
-    x.add_(look_up(token_type_embeddings_, index_tensor(types, serving_.device)));
+    x.add_(look_up(token_type_embeddings_, index_tensor(batch.token_type_ids, serving_.device)));
   }
   x.add_(look_up(position_embeddings_, index_tensor(positions, serving_.device)));
   x = embedding_norm_(x).to(serving_.dtype);
@@ -136,9 +129,6 @@ at::Tensor Body::attend(const at::Tensor& query_key_value, const std::vector<Run
     const at::Tensor context = at::scaled_dot_product_attention(parts[0], parts[1], parts[2]);
     contexts.push_back(context.transpose(1, 2).reshape({run.rows * run.length, heads_ * head_size_}));
   }
-  const int64_t filling =
-      query_key_value.size(0) - runs.back().first_token - runs.back().rows * runs.back().length;
-  if (filling > 0) contexts.push_back(query_key_value.new_zeros({filling, heads_ * head_size_}));
   return contexts.size() == 1 ? contexts[0] : at::cat(contexts);
 }
 

@@ -19,7 +19,6 @@ namespace electra {
 struct Serving {
   at::Device device;
   at::ScalarType dtype;
-  bool packed;  // linear layers laid out for oneDNN
 };
 
 struct LayerNorm {
@@ -34,8 +33,7 @@ class Body {
   // Takes its tensors out of `tensors`, so that no weight is held twice for long.
   Body(const ElectraConfig& config, TensorMap& tensors, const Serving& serving, const Stop& stop);
 
-  // [total_tokens or a few more, hidden_size] in the serving dtype; the rows after the last token are no
-  // tokens.
+  // [total_tokens, hidden_size] in the serving dtype.
   at::Tensor operator()(const Batch& batch, const std::vector<Run>& runs, const Stop& stop) const;
 
   uint64_t bytes() const noexcept { return bytes_; }

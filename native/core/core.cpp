@@ -20,7 +20,6 @@
 #include "core/electra_engine.h"
 #include "core/error.h"
 #include "core/json.h"
-#include "core/linear.h"
 #include "core/script_engine.h"
 #include "platform.h"
 
@@ -180,13 +179,13 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
     }
   } else {
     const ElectraConfig config = parse_electra_config(spec.config);
-    const Serving serving{device.device, type, Linear::packs(device.device, type)};
+    const Serving serving{device.device, type};
     TensorMap tensors = own ? checked_tensors(config, read_archive_tensors(spec.path))
                             : read_checkpoint(config, spec.path, stop);
     model->limits = config.limits;
-    model->engine = std::make_unique<ElectraEngine>(config, std::move(tensors), serving, stop);
-    if (serving.packed) add_note("Linear layers are packed for oneDNN because this CPU has AVX512.");
+    model->engine = std::make_unique<ElectraEngine>(config, std::move(tensors), serving, threads, stop);
   }
+  add_note(model->engine->note());
   warm_up(*model, stop);
 
   *info = {};

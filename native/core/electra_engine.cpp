@@ -2,16 +2,32 @@
 
 namespace electra {
 
-ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, const Serving& serving,
+ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, const Serving& serving, int threads,
                              const Stop& stop)
     : pooling_(config.pooling),
-      body_(config, tensors, serving, stop),
-      head_(config, tensors, serving.device) {}
+      kernels_(serving.device.is_cpu() ? cpu::Encoder::kernels_for(serving.dtype) : nullptr) {
+  if (kernels_ != nullptr) {
+    encoder_ = std::make_unique<cpu::Encoder>(config, tensors, serving.dtype, *kernels_, threads, stop);
+  } else {
+    body_.emplace(config, tensors, serving, stop);
+  }
+  head_.emplace(config, tensors, serving.device);
+}
 
 at::Tensor ElectraEngine::forward(const Batch& batch, const Stop& stop) {
+  if (encoder_ != nullptr) return (*head_)((*encoder_)(batch, stop)).contiguous();
   const std::vector<Run> runs = batch.runs();
-  const at::Tensor hidden_states = body_(batch, runs, stop);
-  return head_(pool(pooling_, hidden_states, runs)).to(at::kCPU).contiguous();
+  const at::Tensor hidden_states = (*body_)(batch, runs, stop);
+  return (*head_)(pool(pooling_, hidden_states, runs)).to(at::kCPU).contiguous();
+}
+
+uint64_t ElectraEngine::memory() const {
+  return head_->bytes() + (encoder_ != nullptr ? encoder_->bytes() : body_->bytes());
+}
+
+std::string ElectraEngine::note() const {
+  if (kernels_ == nullptr) return "The encoder runs on libtorch's operators.";
+  return std::string("The encoder runs on the library's own kernels for ") + kernels_->name + ".";
 }
 
 }  // namespace electra

@@ -50,6 +50,8 @@ class Engine {
   virtual at::Tensor forward(const Batch& batch, const Stop& stop) = 0;
   virtual uint64_t memory() const = 0;
   virtual bool mixes_lengths() const = 0;
+  // Why it runs as it does: one sentence for `info`, or "".
+  virtual std::string note() const { return ""; }
 };
 
 }  // namespace electra

@@ -32,10 +32,11 @@ inline std::string without_traceback(std::string text) {
 class Stop {
  public:
   explicit Stop(const electra_stop* stop) : stop_(stop) {}
+  bool requested() const {
+    return stop_ != nullptr && stop_->requested != nullptr && stop_->requested(stop_->context) != 0;
+  }
   void check() const {
-    if (stop_ != nullptr && stop_->requested != nullptr && stop_->requested(stop_->context) != 0) {
-      throw CoreError(ELECTRA_STOPPED, "The model was stopped.");
-    }
+    if (requested()) throw CoreError(ELECTRA_STOPPED, "The model was stopped.");
   }
 
  private:

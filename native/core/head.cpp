@@ -28,7 +28,7 @@ at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const std::vec
 }
 
 Head::Head(const ElectraConfig& config, TensorMap& tensors, at::Device device) {
-  const Serving serving{device, at::kFloat, false};
+  const Serving serving{device, at::kFloat};
   const std::string layers = "classifier.layers.";
   const std::string activation = layers + std::to_string(head_index(config, 0) + 1);
   if (config.hidden_activation == "SwishGLU") {

@@ -1,0 +1,55 @@
+// AVX-512 (F, BW, DQ, VL): products of fp32. Compiled for that instruction set alone; see kernels_impl.h for what that
+// forbids.
+#include "core/cpu/kernels.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+
+#include "core/cpu/kernels_impl.h"
+// After it, for it uses its types.
+#include "core/cpu/avx512.h"
+
+namespace {
+
+struct Fp32Path : Tiles512 {
+  using Element = float;
+  static constexpr int64_t kGroup = 1;
+
+  template <int kRows>
+  static void tile(const float* a, int64_t lda, const float* b, int64_t groups, float* out) {
+    __m512 sums[kRows][2];
+    for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
+    for (int64_t k = 0; k < groups; ++k, b += 32) {
+      const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+      for (int r = 0; r < kRows; ++r) {
+        const __m512 x = _mm512_set1_ps(a[r * lda + k]);
+        sums[r][0] = _mm512_fmadd_ps(x, b0, sums[r][0]);
+        sums[r][1] = _mm512_fmadd_ps(x, b1, sums[r][1]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) {
+      _mm512_storeu_ps(out + r * 32, sums[r][0]);
+      _mm512_storeu_ps(out + r * 32 + 16, sums[r][1]);
+    }
+  }
+};
+
+
+constexpr Kernels kTable = Loops<Fp32Path>::table("avx512", Stored::kFp32, true);
+
+}  // namespace
+
+namespace electra::cpu {
+
+const Kernels* avx512_kernels() { return &kTable; }
+
+}  // namespace electra::cpu
+
+#else
+
+namespace electra::cpu {
+
+const Kernels* avx512_kernels() { return nullptr; }
+
+}  // namespace electra::cpu
+
+#endif

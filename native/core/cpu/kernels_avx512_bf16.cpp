@@ -1,0 +1,57 @@
+// AVX512-BF16: products of bf16 with sums in fp32. Compiled for that instruction set alone; see kernels_impl.h for what that
+// forbids.
+#include "core/cpu/kernels.h"
+
+#if defined(__AVX512BF16__)
+
+#include "core/cpu/kernels_impl.h"
+// After it, for it uses its types.
+#include "core/cpu/avx512.h"
+
+namespace {
+
+struct Bf16Path : Tiles512 {
+  using Element = Bf16;
+  static constexpr int64_t kGroup = 2;
+
+  template <int kRows>
+  static void tile(const Bf16* a, int64_t lda, const Bf16* b, int64_t groups, float* out) {
+    __m512 sums[kRows][2];
+    for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
+    for (int64_t k = 0; k < groups; ++k, b += 64) {
+      const auto b0 = (__m512bh)_mm512_loadu_si512(b), b1 = (__m512bh)_mm512_loadu_si512(b + 32);
+      for (int r = 0; r < kRows; ++r) {
+        int32_t pair;
+        __builtin_memcpy(&pair, a + r * lda + 2 * k, sizeof(pair));
+        const auto x = (__m512bh)_mm512_set1_epi32(pair);
+        sums[r][0] = _mm512_dpbf16_ps(sums[r][0], x, b0);
+        sums[r][1] = _mm512_dpbf16_ps(sums[r][1], x, b1);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) {
+      _mm512_storeu_ps(out + r * 32, sums[r][0]);
+      _mm512_storeu_ps(out + r * 32 + 16, sums[r][1]);
+    }
+  }
+};
+
+
+constexpr Kernels kTable = Loops<Bf16Path>::table("avx512_bf16", Stored::kBf16, false);
+
+}  // namespace
+
+namespace electra::cpu {
+
+const Kernels* avx512_bf16_kernels() { return &kTable; }
+
+}  // namespace electra::cpu
+
+#else
+
+namespace electra::cpu {
+
+const Kernels* avx512_bf16_kernels() { return nullptr; }
+
+}  // namespace electra::cpu
+
+#endif

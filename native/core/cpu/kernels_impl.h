@@ -1,0 +1,419 @@
+// The kernels, once, for whatever vectors and products a path has. Each kernels_*.cpp defines those and includes this
+// file; it is compiled for its own instruction set, so nothing here may come from an inline function that other files
+// share: the linker could keep the copy that this CPU cannot run.
+//
+// A path P has
+//   Vec           kLanes floats: load, load of fewer, store, store of fewer, arithmetic
+//   Element       of activations: float, or Bf16
+//   kTileRows, kPanelVecs, kGroup
+//   tile<rows>(a, lda, b, groups, out)   out[rows][panel] = sums over the depth
+
+#include <cstring>
+
+namespace {
+
+using namespace electra::cpu;
+
+struct Bf16 {
+  uint16_t bits;
+};
+struct Fp16 {
+  uint16_t bits;
+};
+
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+
+// exp(x), 1 ulp or so: 2^n with n the nearest integer of x log2(e), times a polynomial for the rest.
+template <typename V>
+inline V exp(V x) {
+  x = V::max(V::min(x, V::all(88.0f)), V::all(-87.0f));
+  const V n = V::round(x * V::all(1.44269504f));
+  V r = V::fnma(n, V::all(0.693359375f), x);
+  r = V::fnma(n, V::all(-2.12194440e-4f), r);
+  V p = V::all(1.9875691500e-4f);
+  p = V::fma(p, r, V::all(1.3981999507e-3f));
+  p = V::fma(p, r, V::all(8.3334519073e-3f));
+  p = V::fma(p, r, V::all(4.1665795894e-2f));
+  p = V::fma(p, r, V::all(1.6666665459e-1f));
+  p = V::fma(p, r, V::all(5.0000001201e-1f));
+  p = V::fma(p, r * r, r + V::all(1.0f));
+  return V::scale(p, n);
+}
+
+template <typename V>
+inline V sigmoid(V x) {
+  return V::all(1.0f) / (V::all(1.0f) + exp(V::all(0.0f) - x));
+}
+
+// 1 - 2 / (exp(2x) + 1); near 0 that loses the digits of x, so there the series.
+template <typename V>
+inline V tanh(V x) {
+  const V square = x * x;
+  V p = V::all(-17.0f / 315.0f);
+  p = V::fma(p, square, V::all(2.0f / 15.0f));
+  p = V::fma(p, square, V::all(-1.0f / 3.0f));
+  const V near = V::fma(p * square, x, x);
+  const V far = V::all(1.0f) - V::all(2.0f) / (exp(x + x) + V::all(1.0f));
+  return V::where_less(square, V::all(0.04f), near, far);
+}
+
+// x Phi(x) = x / 2 (1 + erf(x / sqrt 2)). erf(x / sqrt 2) / x is a polynomial in x^2 on [-5.5, 5.5], fitted on Chebyshev
+// nodes; the result is off by less than 1e-6.
+template <typename V>
+inline V gelu(V x) {
+  constexpr float kEnd = 5.5f;
+  constexpr float kFit[] = {1.037007223e-03f, -2.722326210e-03f, 2.178704000e-03f, -2.506321288e-03f,
+                            8.301508707e-03f, -1.529310404e-02f, 2.104748730e-02f, -2.937440754e-02f,
+                            4.053982153e-02f, -5.221635177e-02f, 6.416907033e-02f, -7.757551863e-02f,
+                            9.547365929e-02f, -1.283449183e-01f, 2.571038761e-01f};
+  const V inside = V::max(V::min(x, V::all(kEnd)), V::all(-kEnd));
+  const V u = V::fma(inside * inside, V::all(2.0f / (kEnd * kEnd)), V::all(-1.0f));
+  V p = V::all(kFit[0]);
+  for (int i = 1; i < 15; ++i) p = V::fma(p, u, V::all(kFit[i]));
+  const V half = x * V::all(0.5f);
+  return V::fma(half, p * inside, half);
+}
+
+template <Act act, typename V>
+inline V activate(V x) {
+  const V zero = V::all(0.0f), six = V::all(6.0f);
+  if constexpr (act == Act::kGelu) return gelu(x);
+  if constexpr (act == Act::kGelu10) return V::max(V::min(gelu(x), V::all(10.0f)), V::all(-10.0f));
+  if constexpr (act == Act::kGeluTanh) {
+    const V inner = x * V::fma(x * x, V::all(0.7978845608f * 0.044715f), V::all(0.7978845608f));
+    const V half = x * V::all(0.5f);
+    return V::fma(half, tanh(inner), half);
+  }
+  if constexpr (act == Act::kHardswish) {
+    return x * V::max(V::min(x + V::all(3.0f), six), zero) * V::all(1.0f / 6.0f);
+  }
+  if constexpr (act == Act::kLeakyRelu) return V::max(x, x * V::all(0.01f));
+  if constexpr (act == Act::kMish) {
+    // tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2); from 20 on it is 1.
+    const V e = exp(V::min(x, V::all(20.0f)));
+    const V n = V::fma(e, e, e + e);
+    return x * (n / (n + V::all(2.0f)));
+  }
+  if constexpr (act == Act::kQuickGelu) return x * sigmoid(x * V::all(1.702f));
+  if constexpr (act == Act::kRelu) return V::max(x, zero);
+  if constexpr (act == Act::kRelu2) {
+    const V positive = V::max(x, zero);
+    return positive * positive;
+  }
+  if constexpr (act == Act::kRelu6) return V::max(V::min(x, six), zero);
+  if constexpr (act == Act::kSigmoid) return sigmoid(x);
+  if constexpr (act == Act::kSilu) return x * sigmoid(x);
+  if constexpr (act == Act::kTanh) return tanh(x);
+  return x;
+}
+
+template <typename P>
+struct Loops {
+  using Vec = typename P::Vec;
+  using Element = typename P::Element;
+  static constexpr int64_t kLanes = Vec::kLanes;
+  static constexpr int64_t kPanel = P::kPanelVecs * kLanes;
+  static constexpr int64_t kGroup = P::kGroup;
+  static constexpr int64_t kTileRows = P::kTileRows;
+  // What a panel's elements are multiplied as.
+  using Operand = Element;
+
+  // Rows of activations that are multiplied with one panel after the other before the next rows are: as many as stay
+  // in the second-level cache beside a panel.
+  static int64_t block_rows(int64_t depth) {
+    constexpr int64_t kBytes = 192 << 10;
+    const int64_t fitting = kBytes / (depth * static_cast<int64_t>(sizeof(Element)));
+    return fitting < 4 * kTileRows ? 4 * kTileRows : fitting / kTileRows * kTileRows;
+  }
+
+  static void tile(int64_t rows, const Element* a, int64_t lda, const Operand* b, int64_t groups, float* out) {
+    switch (rows) {
+#define ELECTRA_TILE(n)                                                     \
+  case n:                                                                   \
+    if constexpr (n <= kTileRows) P::template tile<n>(a, lda, b, groups, out); \
+    return;
+      ELECTRA_TILE(1)
+      ELECTRA_TILE(2)
+      ELECTRA_TILE(3)
+      ELECTRA_TILE(4)
+      ELECTRA_TILE(5)
+      ELECTRA_TILE(6)
+      ELECTRA_TILE(7)
+      ELECTRA_TILE(8)
+      ELECTRA_TILE(9)
+      ELECTRA_TILE(10)
+      ELECTRA_TILE(11)
+      ELECTRA_TILE(12)
+#undef ELECTRA_TILE
+      default:
+        return;
+    }
+  }
+
+  // Rows of a tile, so that tiles of one block are of like height: 16 rows are 8 + 8, not 12 + 4.
+  static int64_t tile_rows(int64_t rows_left) {
+    const int64_t tiles = (rows_left + kTileRows - 1) / kTileRows;
+    return (rows_left + tiles - 1) / tiles;
+  }
+
+  template <Act act, typename Out>
+  static void finish(const float* sums, int64_t rows, int64_t cols, const float* bias, Out* out, int64_t ldo) {
+    for (int64_t row = 0; row < rows; ++row, sums += kPanel, out += ldo) {
+      for (int64_t col = 0; col < cols; col += kLanes) {
+        const Vec x = activate<act>(Vec::load(sums + col) + Vec::load(bias + col));
+        if (cols - col >= kLanes) {
+          x.store(out + col);
+        } else {
+          x.store(out + col, cols - col);
+        }
+      }
+    }
+  }
+
+  template <typename Out>
+  static void finish(Act act, const float* sums, int64_t rows, int64_t cols, const float* bias, Out* out,
+                     int64_t ldo) {
+    switch (act) {
+#define ELECTRA_ACT(name)                                          \
+  case Act::name:                                                  \
+    return finish<Act::name>(sums, rows, cols, bias, out, ldo);
+      ELECTRA_ACT(kNone)
+      ELECTRA_ACT(kGelu)
+      ELECTRA_ACT(kGelu10)
+      ELECTRA_ACT(kGeluTanh)
+      ELECTRA_ACT(kHardswish)
+      ELECTRA_ACT(kLeakyRelu)
+      ELECTRA_ACT(kMish)
+      ELECTRA_ACT(kQuickGelu)
+      ELECTRA_ACT(kRelu)
+      ELECTRA_ACT(kRelu2)
+      ELECTRA_ACT(kRelu6)
+      ELECTRA_ACT(kSigmoid)
+      ELECTRA_ACT(kSilu)
+      ELECTRA_ACT(kTanh)
+#undef ELECTRA_ACT
+    }
+  }
+
+  // out[rows, cols of one panel]
+  template <typename Out>
+  static void panel_product(const Element* a, int64_t lda, int64_t rows, const Operand* b, int64_t groups,
+                            int64_t cols, const float* bias, Act act, Out* out, int64_t ldo) {
+    alignas(64) float sums[kTileRows * kPanel];
+    for (int64_t row = 0; row < rows;) {
+      const int64_t count = tile_rows(rows - row);
+      tile(count, a + row * lda, lda, b, groups, sums);
+      finish(act, sums, count, cols, bias, out + row * ldo, ldo);
+      row += count;
+    }
+  }
+
+  template <typename Out>
+  static void gemm_to(const Gemm& g, Out* out) {
+    const Weights& w = *g.weights;
+    const int64_t groups = (w.depth + kGroup - 1) / kGroup;
+    const int64_t panel_size = groups * kGroup * kPanel;
+    const int64_t step = block_rows(w.depth);
+    const auto* a = static_cast<const Element*>(g.a);
+    for (int64_t row = 0; row < g.rows; row += step) {
+      const int64_t rows = least(step, g.rows - row);
+      for (int64_t p = g.first_panel; p < g.end_panel; ++p) {
+        const Operand* b = operand(w, p, panel_size, g.scratch);
+        const int64_t col = p * kPanel;
+        panel_product(a + row * g.lda, g.lda, rows, b, groups, least(kPanel, w.cols - col), w.bias + col, g.act,
+                      out + row * g.ldo + col, g.ldo);
+      }
+    }
+  }
+
+  static const Operand* operand(const Weights& w, int64_t p, int64_t panel_size, float* scratch) {
+    if constexpr (sizeof(Element) == sizeof(float)) {
+      if (w.stored == Stored::kFp16) return expand<Fp16>(w, p, panel_size, scratch);
+      if (w.stored == Stored::kBf16) return expand<Bf16>(w, p, panel_size, scratch);
+    }
+    return reinterpret_cast<const Operand*>(w.panels) + p * panel_size;
+  }
+
+  template <typename From>
+  static const float* expand(const Weights& w, int64_t p, int64_t panel_size, float* scratch) {
+    const From* from = reinterpret_cast<const From*>(w.panels) + p * panel_size;
+    for (int64_t i = 0; i < panel_size; i += kLanes) Vec::load(from + i).store(scratch + i);
+    return scratch;
+  }
+
+  static void gemm(const Gemm& g) {
+    if (g.out_fp32) {
+      gemm_to(g, static_cast<float*>(g.out));
+    } else {
+      gemm_to(g, static_cast<Element*>(g.out));
+    }
+  }
+
+  static int64_t gemm_scratch(int64_t depth) { return round_up(depth, kGroup) * kPanel; }
+
+  // Mean and variance in two passes over a row that lies in the first-level cache.
+  static void norm(const Norm& n) {
+    const auto size = static_cast<float>(n.size);
+    for (int64_t row = 0; row < n.rows; ++row) {
+      const float* y = n.y + row * n.ldy;
+      float* x = n.x + row * n.ldx;
+      Vec sum = Vec::all(0.0f);
+      for (int64_t i = 0; i < n.size; i += kLanes) {
+        const int64_t count = n.size - i;
+        Vec value = Vec::load(y + i, count);
+        if (n.residual) value = value + Vec::load(x + i, count);
+        value.store(x + i, count);
+        sum = sum + value;
+      }
+      const Vec mean = Vec::all(sum.sum() / size);
+      Vec squares = Vec::all(0.0f);
+      for (int64_t i = 0; i < n.size; i += kLanes) {
+        const Vec off = (Vec::load(x + i, n.size - i) - mean).first(n.size - i);
+        squares = Vec::fma(off, off, squares);
+      }
+      const Vec scale = Vec::all(1.0f / __builtin_sqrtf(squares.sum() / size + n.eps));
+      Element* a = n.a == nullptr ? nullptr : static_cast<Element*>(n.a) + row * n.lda;
+      for (int64_t i = 0; i < n.size; i += kLanes) {
+        const int64_t count = n.size - i;
+        const Vec value = Vec::fma((Vec::load(x + i, count) - mean) * scale, Vec::load(n.weight + i, count),
+                                   Vec::load(n.bias + i, count));
+        value.store(x + i, count);
+        if (a != nullptr) value.store(a + i, count);
+      }
+    }
+  }
+
+  // Rows of queries that are scored together.
+  static constexpr int64_t kQueries = 4 * kTileRows;
+
+  struct Scratch {
+    int64_t keys, values, scores, probabilities, bias, total;  // byte offsets
+    Scratch(int64_t length, int64_t head_size) {
+      const auto bytes = [](int64_t count, size_t size) {
+        return round_up(count * static_cast<int64_t>(size), 64);
+      };
+      const int64_t padded = round_up(round_up(length, kPanel), kGroup);
+      keys = 0;
+      values = keys + bytes(padded * round_up(head_size, kGroup), sizeof(Element));
+      scores = values + bytes(padded * round_up(head_size, kPanel), sizeof(Element));
+      probabilities = scores + bytes(kQueries * padded, sizeof(float));
+      bias = probabilities + bytes(kQueries * padded, sizeof(Element));
+      total = bias + bytes(kPanel, sizeof(float));
+    }
+  };
+
+  static int64_t attend_scratch(int64_t length, int64_t head_size) { return Scratch(length, head_size).total; }
+
+  // softmax(q k^T / sqrt(head_size)) v, the queries by blocks.
+  static void attend(const Attend& t) {
+    const Scratch at(t.length, t.head_size);
+    auto* keys = reinterpret_cast<Element*>(t.scratch + at.keys);
+    auto* values = reinterpret_cast<Element*>(t.scratch + at.values);
+    auto* scores = reinterpret_cast<float*>(t.scratch + at.scores);
+    auto* probabilities = reinterpret_cast<Element*>(t.scratch + at.probabilities);
+    auto* no_bias = reinterpret_cast<float*>(t.scratch + at.bias);
+    std::memset(no_bias, 0, kPanel * sizeof(float));
+    const auto* query = static_cast<const Element*>(t.query);
+    auto* out = static_cast<Element*>(t.out);
+
+    const int64_t padded = round_up(round_up(t.length, kPanel), kGroup);
+    const int64_t key_groups = (t.head_size + kGroup - 1) / kGroup;
+    const int64_t value_groups = (t.length + kGroup - 1) / kGroup;
+    pack_keys(query + t.hidden, t.ld, t.length, t.head_size, keys);
+    pack_values(query + 2 * t.hidden, t.ld, t.length, t.head_size, values);
+    const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(t.head_size));
+    for (int64_t row = 0; row < t.queries; row += kQueries) {
+      const int64_t rows = least(kQueries, t.queries - row);
+      for (int64_t key = 0; key < t.length; key += kPanel) {
+        panel_product(query + row * t.ld, t.ld, rows, keys + key * key_groups * kGroup, key_groups, kPanel, no_bias,
+                      Act::kNone, scores + key, padded);
+      }
+      for (int64_t i = 0; i < rows; ++i) {
+        softmax(scores + i * padded, t.length, value_groups * kGroup, scale, probabilities + i * padded);
+      }
+      for (int64_t col = 0; col < t.head_size; col += kPanel) {
+        panel_product(probabilities, padded, rows, values + col * value_groups * kGroup, value_groups,
+                      least(kPanel, t.head_size - col), no_bias, Act::kNone, out + row * t.ldo + col, t.ldo);
+      }
+    }
+  }
+
+  // Keys as the panels of a weight: columns are keys, the depth is the head's size.
+  static void pack_keys(const Element* k, int64_t ld, int64_t length, int64_t head_size, Element* out) {
+    const int64_t groups = (head_size + kGroup - 1) / kGroup;
+    for (int64_t first = 0; first < length; first += kPanel, out += groups * kGroup * kPanel) {
+      for (int64_t col = 0; col < kPanel; ++col) {
+        const Element* key = k + (first + col) * ld;
+        const bool real = first + col < length;
+        for (int64_t i = 0; i < groups * kGroup; ++i) {
+          out[(i / kGroup) * kPanel * kGroup + col * kGroup + i % kGroup] = real && i < head_size ? key[i] : Element{};
+        }
+      }
+    }
+  }
+
+  // Values as the panels of a weight: columns are the head's elements, the depth is the row's length.
+  static void pack_values(const Element* v, int64_t ld, int64_t length, int64_t head_size, Element* out) {
+    const int64_t groups = (length + kGroup - 1) / kGroup;
+    for (int64_t first = 0; first < head_size; first += kPanel, out += groups * kGroup * kPanel) {
+      const int64_t cols = least(kPanel, head_size - first);
+      for (int64_t i = 0; i < groups * kGroup; ++i) {
+        Element* to = out + (i / kGroup) * kPanel * kGroup + i % kGroup;
+        const Element* from = v + i * ld + first;
+        for (int64_t col = 0; col < kPanel; ++col) {
+          to[col * kGroup] = i < length && col < cols ? from[col] : Element{};
+        }
+      }
+    }
+  }
+
+  // Shifted by the largest score; what fills up the last group is 0.
+  static void softmax(float* scores, int64_t length, int64_t padded, float scale, Element* out) {
+    Vec highest = Vec::all(-3.4e38f);
+    for (int64_t i = 0; i < length; i += kLanes) {
+      highest = Vec::max(highest, Vec::load_or(scores + i, length - i, -3.4e38f));
+    }
+    const Vec shift = Vec::all(highest.highest()), factor = Vec::all(scale);
+    Vec sum = Vec::all(0.0f);
+    for (int64_t i = 0; i < length; i += kLanes) {
+      const Vec e = exp((Vec::load(scores + i, length - i) - shift) * factor).first(length - i);
+      e.store(scores + i);
+      sum = sum + e;
+    }
+    const Vec share = Vec::all(1.0f / sum.sum());
+    for (int64_t i = 0; i < length; i += kLanes) (Vec::load(scores + i) * share).store(out + i);
+    for (int64_t i = length; i < padded; ++i) out[i] = Element{};
+  }
+
+  static Vec look_up(const Table& table, int64_t row, int64_t size, int64_t i) {
+    const int64_t at = row * size + i, count = size - i;
+    switch (table.stored) {
+      case Stored::kFp32:
+        return Vec::load(static_cast<const float*>(table.rows) + at, count);
+      case Stored::kFp16:
+        return Vec::load(static_cast<const Fp16*>(table.rows) + at, count);
+      case Stored::kBf16:
+        return Vec::load(static_cast<const Bf16*>(table.rows) + at, count);
+    }
+    return Vec::all(0.0f);
+  }
+
+  static void embed(const Embed& e) {
+    for (int64_t token = 0; token < e.tokens; ++token) {
+      const int64_t type = e.type_ids == nullptr ? 0 : e.type_ids[token];
+      float* y = e.y + token * e.ldy;
+      for (int64_t i = 0; i < e.size; i += kLanes) {
+        const Vec sum = look_up(e.words, e.ids[token], e.size, i) + look_up(e.types, type, e.size, i) +
+                        look_up(e.positions, e.first_position + token, e.size, i);
+        sum.store(y + i, e.size - i);
+      }
+    }
+  }
+
+  static constexpr Kernels table(const char* name, Stored activations, bool expands) {
+    return {name, activations, kPanel, kGroup, expands, gemm, norm, attend, embed, gemm_scratch, attend_scratch};
+  }
+};
+
+}  // namespace

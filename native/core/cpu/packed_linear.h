@@ -1,0 +1,56 @@
+// A linear layer laid out for the kernels, once at load.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "core/cpu/kernels.h"
+#include "core/cpu/memory.h"
+#include "core/cpu/team.h"
+
+namespace electra::cpu {
+
+// One of the members of a team that share some work.
+struct Part {
+  int member = 0, members = 1;
+};
+
+// What one member takes of `count` things: from first to end.
+struct Share {
+  int64_t first, end;
+  Share(int64_t count, Part part)
+      : first(count * part.member / part.members), end(count * (part.member + 1) / part.members) {}
+};
+
+class PackedLinear {
+ public:
+  // `weight` [cols, depth] in the dtype that it is kept in (fp32, fp16 or bf16; what the kernels multiply without
+  // expanding it must be of their own), `bias` [cols].
+  PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels, Team& team);
+
+  struct Input {
+    const std::byte* a;
+    int64_t lda, rows;
+  };
+  struct Output {
+    std::byte* out;
+    int64_t ldo;
+    bool fp32;
+  };
+  // The members of a team share a product: each takes some panels, or some rows where there are few panels.
+  void operator()(Input input, Output output, Act act, Part part, float* scratch) const;
+
+  int64_t depth() const noexcept { return weights_.depth; }
+  int64_t cols() const noexcept { return weights_.cols; }
+  uint64_t bytes() const noexcept { return panels_.size() + bias_.size(); }
+
+ private:
+  const Kernels* kernels_;
+  Memory panels_, bias_;
+  Weights weights_;
+};
+
+Stored stored_as(at::ScalarType dtype);
+
+}  // namespace electra::cpu
