@@ -65,7 +65,8 @@ struct Encoder::Run {
 const Kernels* Encoder::kernels_for(at::ScalarType dtype) {
   const platform::Cpu cpu = platform::cpu();
   const Kernels* kernels = nullptr;
-  if (dtype == at::kBFloat16 && cpu.has("avx512_bf16")) kernels = avx512_bf16_kernels();
+  if (dtype == at::kBFloat16 && cpu.has("amx_bf16")) kernels = amx_kernels();
+  if (kernels == nullptr && dtype == at::kBFloat16 && cpu.has("avx512_bf16")) kernels = avx512_bf16_kernels();
   if (kernels == nullptr && cpu.has("avx512f")) kernels = avx512_kernels();
   if (kernels == nullptr && cpu.has("avx2")) kernels = avx2_kernels();
   return kernels;

@@ -31,7 +31,7 @@ enum class Stored { kFp32, kFp16, kBf16 };
 
 // A weight [cols, depth] as panels of `panel` columns each. Within a panel, `group` consecutive elements of a column
 // lie together (bf16 products take two at once), then the next column's, then the next group. What fills up the last
-// panel and the last group is 0.
+// panel, and the depth to a multiple of `depth_step`, is 0.
 struct Weights {
   const std::byte* panels;
   const float* bias;  // one for each column, filled up with 0
@@ -41,7 +41,7 @@ struct Weights {
 
 // out[rows, panels] = act(a · weights + bias)
 struct Gemm {
-  const void* a;  // activations; what lies behind a row up to the next group must be finite
+  const void* a;  // activations; what lies behind a row up to the next `depth_step` must be finite
   int64_t lda;    // elements from row to row
   int64_t rows;
   const Weights* weights;
@@ -98,7 +98,8 @@ struct Kernels {
   const char* name;  // as notes and benchmarks show it
   Stored activations;  // kFp32 or kBf16
   int64_t panel;       // columns of a panel
-  int64_t group;       // elements of one column that lie together; `depth` is filled up to a multiple of it
+  int64_t group;       // elements of one column that lie together
+  int64_t depth_step;  // a panel's depth is filled up to a multiple of this
   // Whether weights are expanded to fp32 before they are multiplied, whatever they are stored in.
   bool expands;
 
@@ -114,5 +115,6 @@ struct Kernels {
 const Kernels* avx2_kernels();         // fp32 products
 const Kernels* avx512_kernels();       // fp32 products
 const Kernels* avx512_bf16_kernels();  // bf16 products with fp32 sums
+const Kernels* amx_kernels();          // the same, by AMX tiles
 
 }  // namespace electra::cpu

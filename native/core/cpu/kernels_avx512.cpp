@@ -10,15 +10,17 @@
 
 namespace {
 
-struct Fp32Path : Tiles512 {
+struct Path : Tiles512 {
   using Element = float;
-  static constexpr int64_t kGroup = 1;
+  static constexpr int64_t kGroup = 1, kDepthStep = 1;
 
   template <int kRows>
-  static void tile(const float* a, int64_t lda, const float* b, int64_t groups, float* out) {
+  [[gnu::noinline]] static void tile_of_rows(const float* a, int64_t lda, const float* b, int64_t depth, float* out) {
     __m512 sums[kRows][2];
     for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < groups; ++k, b += 32) {
+    for (int64_t k = 0; k < depth; ++k, b += 32) {
+      fetch_ahead(b);
+      fetch_ahead(b + 16);
       const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
       for (int r = 0; r < kRows; ++r) {
         const __m512 x = _mm512_set1_ps(a[r * lda + k]);
@@ -31,10 +33,15 @@ struct Fp32Path : Tiles512 {
       _mm512_storeu_ps(out + r * 32 + 16, sums[r][1]);
     }
   }
+
+  static void tile(int64_t rows, const float* a, int64_t lda, const float* b, int64_t depth, float* out) {
+    tile_of<Path>(rows, a, lda, b, depth, out);
+  }
+  static void begin() {}
+  static void end() {}
 };
 
-
-constexpr Kernels kTable = Loops<Fp32Path>::table("avx512", Stored::kFp32, true);
+constexpr Kernels kTable = Loops<Path>::table("avx512", Stored::kFp32, true);
 
 }  // namespace
 

@@ -5,10 +5,13 @@
 // A path P has
 //   Vec           kLanes floats: load, load of fewer, store, store of fewer, arithmetic
 //   Element       of activations: float, or Bf16
-//   kTileRows, kPanelVecs, kGroup
-//   tile<rows>(a, lda, b, groups, out)   out[rows][panel] = sums over the depth
+//   kTileRows, kPanelVecs, kGroup, and kDepthStep: elements of the depth that one step takes
+//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums over the depth, a multiple of kDepthStep
+//   begin(), end()                       around all products of one call
 
 #include <cstring>
+
+#include <immintrin.h>
 
 namespace {
 
@@ -20,6 +23,13 @@ struct Bf16 {
 struct Fp16 {
   uint16_t bits;
 };
+
+// How far ahead of a product the weights are fetched: a page, which the hardware's own prefetching ends at.
+constexpr int64_t kAhead = 4096;
+
+inline void fetch_ahead(const void* weights) {
+  _mm_prefetch(static_cast<const char*>(weights) + kAhead, _MM_HINT_T0);
+}
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
@@ -108,6 +118,17 @@ inline V activate(V x) {
   return x;
 }
 
+// The tile of as many rows, where each height is compiled by itself.
+template <typename P, int kRows = 1>
+inline void tile_of(int64_t rows, const typename P::Element* a, int64_t lda, const typename P::Element* b,
+                    int64_t depth, float* out) {
+  if (rows == kRows) {
+    P::template tile_of_rows<kRows>(a, lda, b, depth, out);
+  } else if constexpr (kRows < P::kTileRows) {
+    tile_of<P, kRows + 1>(rows, a, lda, b, depth, out);
+  }
+}
+
 template <typename P>
 struct Loops {
   using Vec = typename P::Vec;
@@ -115,9 +136,8 @@ struct Loops {
   static constexpr int64_t kLanes = Vec::kLanes;
   static constexpr int64_t kPanel = P::kPanelVecs * kLanes;
   static constexpr int64_t kGroup = P::kGroup;
+  static constexpr int64_t kDepthStep = P::kDepthStep;
   static constexpr int64_t kTileRows = P::kTileRows;
-  // What a panel's elements are multiplied as.
-  using Operand = Element;
 
   // Rows of activations that are multiplied with one panel after the other before the next rows are: as many as stay
   // in the second-level cache beside a panel.
@@ -125,30 +145,6 @@ struct Loops {
     constexpr int64_t kBytes = 192 << 10;
     const int64_t fitting = kBytes / (depth * static_cast<int64_t>(sizeof(Element)));
     return fitting < 4 * kTileRows ? 4 * kTileRows : fitting / kTileRows * kTileRows;
-  }
-
-  static void tile(int64_t rows, const Element* a, int64_t lda, const Operand* b, int64_t groups, float* out) {
-    switch (rows) {
-#define ELECTRA_TILE(n)                                                     \
-  case n:                                                                   \
-    if constexpr (n <= kTileRows) P::template tile<n>(a, lda, b, groups, out); \
-    return;
-      ELECTRA_TILE(1)
-      ELECTRA_TILE(2)
-      ELECTRA_TILE(3)
-      ELECTRA_TILE(4)
-      ELECTRA_TILE(5)
-      ELECTRA_TILE(6)
-      ELECTRA_TILE(7)
-      ELECTRA_TILE(8)
-      ELECTRA_TILE(9)
-      ELECTRA_TILE(10)
-      ELECTRA_TILE(11)
-      ELECTRA_TILE(12)
-#undef ELECTRA_TILE
-      default:
-        return;
-    }
   }
 
   // Rows of a tile, so that tiles of one block are of like height: 16 rows are 8 + 8, not 12 + 4.
@@ -198,12 +194,12 @@ struct Loops {
 
   // out[rows, cols of one panel]
   template <typename Out>
-  static void panel_product(const Element* a, int64_t lda, int64_t rows, const Operand* b, int64_t groups,
+  static void panel_product(const Element* a, int64_t lda, int64_t rows, const Element* b, int64_t depth,
                             int64_t cols, const float* bias, Act act, Out* out, int64_t ldo) {
     alignas(64) float sums[kTileRows * kPanel];
     for (int64_t row = 0; row < rows;) {
       const int64_t count = tile_rows(rows - row);
-      tile(count, a + row * lda, lda, b, groups, sums);
+      P::tile(count, a + row * lda, lda, b, depth, sums);
       finish(act, sums, count, cols, bias, out + row * ldo, ldo);
       row += count;
     }
@@ -212,27 +208,27 @@ struct Loops {
   template <typename Out>
   static void gemm_to(const Gemm& g, Out* out) {
     const Weights& w = *g.weights;
-    const int64_t groups = (w.depth + kGroup - 1) / kGroup;
-    const int64_t panel_size = groups * kGroup * kPanel;
+    const int64_t depth = round_up(w.depth, kDepthStep);
+    const int64_t panel_size = depth * kPanel;
     const int64_t step = block_rows(w.depth);
     const auto* a = static_cast<const Element*>(g.a);
     for (int64_t row = 0; row < g.rows; row += step) {
       const int64_t rows = least(step, g.rows - row);
       for (int64_t p = g.first_panel; p < g.end_panel; ++p) {
-        const Operand* b = operand(w, p, panel_size, g.scratch);
+        const Element* b = operand(w, p, panel_size, g.scratch);
         const int64_t col = p * kPanel;
-        panel_product(a + row * g.lda, g.lda, rows, b, groups, least(kPanel, w.cols - col), w.bias + col, g.act,
+        panel_product(a + row * g.lda, g.lda, rows, b, depth, least(kPanel, w.cols - col), w.bias + col, g.act,
                       out + row * g.ldo + col, g.ldo);
       }
     }
   }
 
-  static const Operand* operand(const Weights& w, int64_t p, int64_t panel_size, float* scratch) {
+  static const Element* operand(const Weights& w, int64_t p, int64_t panel_size, float* scratch) {
     if constexpr (sizeof(Element) == sizeof(float)) {
       if (w.stored == Stored::kFp16) return expand<Fp16>(w, p, panel_size, scratch);
       if (w.stored == Stored::kBf16) return expand<Bf16>(w, p, panel_size, scratch);
     }
-    return reinterpret_cast<const Operand*>(w.panels) + p * panel_size;
+    return reinterpret_cast<const Element*>(w.panels) + p * panel_size;
   }
 
   template <typename From>
@@ -243,14 +239,16 @@ struct Loops {
   }
 
   static void gemm(const Gemm& g) {
+    P::begin();
     if (g.out_fp32) {
       gemm_to(g, static_cast<float*>(g.out));
     } else {
       gemm_to(g, static_cast<Element*>(g.out));
     }
+    P::end();
   }
 
-  static int64_t gemm_scratch(int64_t depth) { return round_up(depth, kGroup) * kPanel; }
+  static int64_t gemm_scratch(int64_t depth) { return round_up(depth, kDepthStep) * kPanel; }
 
   // Mean and variance in two passes over a row that lies in the first-level cache.
   static void norm(const Norm& n) {
@@ -293,9 +291,9 @@ struct Loops {
       const auto bytes = [](int64_t count, size_t size) {
         return round_up(count * static_cast<int64_t>(size), 64);
       };
-      const int64_t padded = round_up(round_up(length, kPanel), kGroup);
+      const int64_t padded = round_up(round_up(length, kPanel), kDepthStep);
       keys = 0;
-      values = keys + bytes(padded * round_up(head_size, kGroup), sizeof(Element));
+      values = keys + bytes(padded * round_up(head_size, kDepthStep), sizeof(Element));
       scores = values + bytes(padded * round_up(head_size, kPanel), sizeof(Element));
       probabilities = scores + bytes(kQueries * padded, sizeof(float));
       bias = probabilities + bytes(kQueries * padded, sizeof(Element));
@@ -317,36 +315,38 @@ struct Loops {
     const auto* query = static_cast<const Element*>(t.query);
     auto* out = static_cast<Element*>(t.out);
 
-    const int64_t padded = round_up(round_up(t.length, kPanel), kGroup);
-    const int64_t key_groups = (t.head_size + kGroup - 1) / kGroup;
-    const int64_t value_groups = (t.length + kGroup - 1) / kGroup;
+    const int64_t padded = round_up(round_up(t.length, kPanel), kDepthStep);
+    const int64_t key_depth = round_up(t.head_size, kDepthStep);
+    const int64_t value_depth = round_up(t.length, kDepthStep);
     pack_keys(query + t.hidden, t.ld, t.length, t.head_size, keys);
     pack_values(query + 2 * t.hidden, t.ld, t.length, t.head_size, values);
     const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(t.head_size));
+    P::begin();
     for (int64_t row = 0; row < t.queries; row += kQueries) {
       const int64_t rows = least(kQueries, t.queries - row);
       for (int64_t key = 0; key < t.length; key += kPanel) {
-        panel_product(query + row * t.ld, t.ld, rows, keys + key * key_groups * kGroup, key_groups, kPanel, no_bias,
+        panel_product(query + row * t.ld, t.ld, rows, keys + key * key_depth, key_depth, kPanel, no_bias,
                       Act::kNone, scores + key, padded);
       }
       for (int64_t i = 0; i < rows; ++i) {
-        softmax(scores + i * padded, t.length, value_groups * kGroup, scale, probabilities + i * padded);
+        softmax(scores + i * padded, t.length, value_depth, scale, probabilities + i * padded);
       }
       for (int64_t col = 0; col < t.head_size; col += kPanel) {
-        panel_product(probabilities, padded, rows, values + col * value_groups * kGroup, value_groups,
+        panel_product(probabilities, padded, rows, values + col * value_depth, value_depth,
                       least(kPanel, t.head_size - col), no_bias, Act::kNone, out + row * t.ldo + col, t.ldo);
       }
     }
+    P::end();
   }
 
   // Keys as the panels of a weight: columns are keys, the depth is the head's size.
   static void pack_keys(const Element* k, int64_t ld, int64_t length, int64_t head_size, Element* out) {
-    const int64_t groups = (head_size + kGroup - 1) / kGroup;
-    for (int64_t first = 0; first < length; first += kPanel, out += groups * kGroup * kPanel) {
+    const int64_t depth = round_up(head_size, kDepthStep);
+    for (int64_t first = 0; first < length; first += kPanel, out += depth * kPanel) {
       for (int64_t col = 0; col < kPanel; ++col) {
         const Element* key = k + (first + col) * ld;
         const bool real = first + col < length;
-        for (int64_t i = 0; i < groups * kGroup; ++i) {
+        for (int64_t i = 0; i < depth; ++i) {
           out[(i / kGroup) * kPanel * kGroup + col * kGroup + i % kGroup] = real && i < head_size ? key[i] : Element{};
         }
       }
@@ -355,10 +355,10 @@ struct Loops {
 
   // Values as the panels of a weight: columns are the head's elements, the depth is the row's length.
   static void pack_values(const Element* v, int64_t ld, int64_t length, int64_t head_size, Element* out) {
-    const int64_t groups = (length + kGroup - 1) / kGroup;
-    for (int64_t first = 0; first < head_size; first += kPanel, out += groups * kGroup * kPanel) {
+    const int64_t depth = round_up(length, kDepthStep);
+    for (int64_t first = 0; first < head_size; first += kPanel, out += depth * kPanel) {
       const int64_t cols = least(kPanel, head_size - first);
-      for (int64_t i = 0; i < groups * kGroup; ++i) {
+      for (int64_t i = 0; i < depth; ++i) {
         Element* to = out + (i / kGroup) * kPanel * kGroup + i % kGroup;
         const Element* from = v + i * ld + first;
         for (int64_t col = 0; col < kPanel; ++col) {
@@ -412,7 +412,7 @@ struct Loops {
   }
 
   static constexpr Kernels table(const char* name, Stored activations, bool expands) {
-    return {name, activations, kPanel, kGroup, expands, gemm, norm, attend, embed, gemm_scratch, attend_scratch};
+    return {name, activations, kPanel, kGroup, kDepthStep, expands, gemm, norm, attend, embed, gemm_scratch, attend_scratch};
   }
 };
 

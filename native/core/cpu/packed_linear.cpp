@@ -11,14 +11,18 @@ namespace {
 
 int64_t panels_of(int64_t cols, const Kernels& kernels) { return (cols + kernels.panel - 1) / kernels.panel; }
 
+int64_t filled_depth(int64_t depth, const Kernels& kernels) {
+  return (depth + kernels.depth_step - 1) / kernels.depth_step * kernels.depth_step;
+}
+
 // See Weights for the layout. T is as wide as an element, whatever number it is.
 template <typename T>
 void pack(const T* weight, int64_t cols, int64_t depth, int64_t first_panel, int64_t end_panel,
           const Kernels& kernels, T* panels) {
   const int64_t group = kernels.group, width = kernels.panel;
-  const int64_t groups = (depth + group - 1) / group;
+  const int64_t filled = filled_depth(depth, kernels);
   for (int64_t p = first_panel; p < end_panel; ++p) {
-    T* panel = panels + p * groups * group * width;
+    T* panel = panels + p * filled * width;
     for (int64_t col = 0; col < std::min(width, cols - p * width); ++col) {
       const T* from = weight + (p * width + col) * depth;
       for (int64_t k = 0; k < depth; ++k) panel[(k / group * width + col) * group + k % group] = from[k];
@@ -38,7 +42,7 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, con
   const at::Tensor addends = bias.to(at::kFloat).contiguous();
   const int64_t cols = rows.size(0), depth = rows.size(1);
   const int64_t panels = panels_of(cols, kernels);
-  const int64_t filled = (depth + kernels.group - 1) / kernels.group * kernels.group;
+  const int64_t filled = filled_depth(depth, kernels);
   panels_ = Memory(static_cast<size_t>(panels * kernels.panel * filled * rows.element_size()));
   bias_ = Memory(static_cast<size_t>(panels * kernels.panel) * sizeof(float));
   std::memcpy(bias_.get(), addends.const_data_ptr(), addends.nbytes());
