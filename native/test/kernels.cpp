@@ -116,7 +116,6 @@ void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols
   const int64_t lda = depth + kSlack, ldo = cols + 3;
   Memory a(static_cast<size_t>(rows * lda * 4)), weight(static_cast<size_t>(panels * kernels.panel * filled * 4));
   Memory bias(static_cast<size_t>(panels * kernels.panel * 4)), out(static_cast<size_t>(rows * ldo * 4));
-  Memory scratch(static_cast<size_t>(kernels.gemm_scratch(depth) * 4));
   for (int64_t row = 0; row < rows; ++row) {
     // What lies behind a row is multiplied by 0, so it may be any number.
     for (int64_t k = 0; k < lda; ++k) put(a, kernels.activations, row * lda + k, uniform() * scale);
@@ -131,7 +130,7 @@ void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols
   }
   for (int64_t i = 0; i < rows * ldo; ++i) out.as<float>()[i] = -77;
   const Weights weights{weight.get(), bias.as<float>(), cols, depth, stored};
-  kernels.gemm({a.get(), lda, rows, &weights, 0, panels, out.get(), ldo, out_fp32, act.act, scratch.as<float>()});
+  kernels.gemm({a.get(), lda, rows, &weights, 0, panels, out.get(), ldo, out_fp32, act.act});
 
   const Stored as = out_fp32 ? Stored::kFp32 : kernels.activations;
   const double tolerance = as == Stored::kFp32 ? 3e-6 * std::sqrt(static_cast<double>(depth)) : 5e-3;
@@ -154,7 +153,7 @@ void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols
   Memory alone(static_cast<size_t>(ldo * 4));
   const int64_t row = rows / 2;
   kernels.gemm({a.get() + row * lda * size_of(kernels.activations), lda, 1, &weights, 0, panels, alone.get(), ldo,
-                out_fp32, act.act, scratch.as<float>()});
+                out_fp32, act.act});
   for (int64_t col = 0; col < cols; ++col) {
     expect(kernels, "a row by itself", get(alone, as, col), get(out, as, row * ldo + col), 0);
   }

@@ -125,8 +125,6 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
     work.query = buffer(work.ld_query, size);
     work.context = buffer(work.ld_hidden, size);
     work.intermediate = buffer(work.ld_intermediate, size);
-    const int64_t deepest = std::max(widest, intermediate_size_);
-    work.gemm_scratch = Memory(static_cast<size_t>(kernels_.gemm_scratch(deepest)) * sizeof(float));
     work.attend_scratch =
         Memory(static_cast<size_t>(kernels_.attend_scratch(max_length_, hidden_size_ / heads_)));
   }
@@ -215,7 +213,6 @@ void Encoder::forward(const Run& run) const {
   const bool fp32 = kernels_.activations == Stored::kFp32;
   const std::byte* a = fp32 ? work.x.get() : work.a.get();
   const int64_t lda = fp32 ? work.ld_fp32 : work.ld_hidden;
-  float* scratch = run.own.gemm_scratch.as<float>();
   int64_t tokens = run.tokens();
 
   embed(run);
@@ -225,8 +222,8 @@ void Encoder::forward(const Run& run) const {
     norm(embedding_norm_, run, tokens, embedding_size_, false);
     run.wait();
     const PackedLinear::Input embedded{a, lda, tokens};
-    project(embedded, {work.y.get(), work.ld_fp32, true}, Act::kNone, part, scratch);
-    project(embedded, {work.context.get(), work.ld_hidden, false}, Act::kNone, part, scratch);
+    project(embedded, {work.y.get(), work.ld_fp32, true}, Act::kNone, part);
+    project(embedded, {work.context.get(), work.ld_hidden, false}, Act::kNone, part);
     run.wait();
     const Share share(tokens, part);
     const auto copy = [&](Memory& to, const Memory& from, int64_t ld) {
@@ -242,7 +239,7 @@ void Encoder::forward(const Run& run) const {
     if (part.member == 0 && run.stop.requested()) run.stopped.store(true, std::memory_order_relaxed);
     run.wait();
     if (run.stopped.load(std::memory_order_relaxed)) return;
-    layer.query_key_value({a, lda, tokens}, {work.query.get(), work.ld_query, false}, Act::kNone, part, scratch);
+    layer.query_key_value({a, lda, tokens}, {work.query.get(), work.ld_query, false}, Act::kNone, part);
     run.wait();
     // What follows the last layer's attention is wanted for the first token of each row only.
     const bool first_only = pooling_ == Pooling::kCls && &layer == &layers_.back();
@@ -257,14 +254,14 @@ void Encoder::forward(const Run& run) const {
     }
     run.wait();
     layer.attention_output({work.context.get(), work.ld_hidden, tokens}, {work.y.get(), work.ld_fp32, true},
-                           Act::kNone, part, scratch);
+                           Act::kNone, part);
     run.wait();
     norm(layer.attention_norm, run, tokens, hidden_size_, true);
     run.wait();
-    layer.intermediate({a, lda, tokens}, {work.intermediate.get(), work.ld_intermediate, false}, act_, part, scratch);
+    layer.intermediate({a, lda, tokens}, {work.intermediate.get(), work.ld_intermediate, false}, act_, part);
     run.wait();
     layer.output({work.intermediate.get(), work.ld_intermediate, tokens}, {work.y.get(), work.ld_fp32, true},
-                 Act::kNone, part, scratch);
+                 Act::kNone, part);
     run.wait();
     norm(layer.output_norm, run, tokens, hidden_size_, true);
   }

@@ -49,7 +49,7 @@ class Encoder {
     int64_t ld_fp32, ld_hidden, ld_query, ld_intermediate;
     Memory x, y;                              // fp32 [tokens, hidden]: hidden states; a product before its norm
     Memory a, query, context, intermediate;  // activations
-    Memory gemm_scratch, attend_scratch;
+    Memory attend_scratch;
   };
   // Consecutive rows that one thread, or all of them together, take through all layers.
   struct Group {

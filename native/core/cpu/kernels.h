@@ -50,7 +50,6 @@ struct Gemm {
   int64_t ldo;
   bool out_fp32;  // else activations
   Act act;
-  float* scratch;  // Kernels::gemm_scratch floats
 };
 
 // x = layer_norm(y + x) or, without `residual`, layer_norm(y); a = x as activations, unless nullptr.
@@ -100,14 +99,13 @@ struct Kernels {
   int64_t panel;       // columns of a panel
   int64_t group;       // elements of one column that lie together
   int64_t depth_step;  // a panel's depth is filled up to a multiple of this
-  // Whether weights are expanded to fp32 before they are multiplied, whatever they are stored in.
+  // Whether weights may be stored in any way, and are expanded to fp32 as they are read; else only as activations.
   bool expands;
 
   void (*gemm)(const Gemm&);
   void (*norm)(const Norm&);
   void (*attend)(const Attend&);
   void (*embed)(const Embed&);
-  int64_t (*gemm_scratch)(int64_t depth);
   int64_t (*attend_scratch)(int64_t length, int64_t head_size);
 };
 

@@ -26,6 +26,7 @@ struct Path {
   using Vec = Vec512;
   using Element = Bf16;
   static constexpr int64_t kTileRows = 32, kPanelVecs = 2, kGroup = 2, kDepthStep = 32;
+  static constexpr bool kExpands = false;
   static constexpr int64_t kHalf = 16;
 
   // Configuring takes as long as some products, so it is done where the height changes only.
@@ -83,7 +84,7 @@ struct Path {
   }
 };
 
-constexpr Kernels kTable = Loops<Path>::table("amx_bf16", Stored::kBf16, false);
+constexpr Kernels kTable = Loops<Path>::table("amx_bf16", Stored::kBf16);
 
 }  // namespace
 

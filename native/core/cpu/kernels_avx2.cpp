@@ -89,34 +89,39 @@ struct Path {
   using Vec = Vec256;
   using Element = float;
   static constexpr int64_t kTileRows = 6, kPanelVecs = 2, kGroup = 1, kDepthStep = 1;
+  static constexpr bool kExpands = true;
 
-  template <int kRows>
-  [[gnu::noinline]] static void tile_of_rows(const float* a, int64_t lda, const float* b, int64_t depth, float* out) {
+  template <int kRows, typename From>
+  [[gnu::noinline]] static void tile_of_rows(const float* a, int64_t lda, const From* b, int64_t depth, float* out) {
     __m256 sums[kRows][2];
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
     for (int64_t k = 0; k < depth; ++k, b += 16) {
       fetch_ahead(b);
-      const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+      const __m256 b0 = Vec::load(b).v, b1 = Vec::load(b + 8).v;
+#pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
         const __m256 x = _mm256_broadcast_ss(a + r * lda + k);
         sums[r][0] = _mm256_fmadd_ps(x, b0, sums[r][0]);
         sums[r][1] = _mm256_fmadd_ps(x, b1, sums[r][1]);
       }
     }
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       _mm256_storeu_ps(out + r * 16, sums[r][0]);
       _mm256_storeu_ps(out + r * 16 + 8, sums[r][1]);
     }
   }
 
-  static void tile(int64_t rows, const float* a, int64_t lda, const float* b, int64_t depth, float* out) {
+  template <typename From>
+  static void tile(int64_t rows, const float* a, int64_t lda, const From* b, int64_t depth, float* out) {
     tile_of<Path>(rows, a, lda, b, depth, out);
   }
   static void begin() {}
   static void end() {}
 };
 
-constexpr Kernels kFp32 = Loops<Path>::table("avx2", Stored::kFp32, true);
+constexpr Kernels kFp32 = Loops<Path>::table("avx2", Stored::kFp32);
 
 }  // namespace
 

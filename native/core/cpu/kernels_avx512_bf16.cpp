@@ -16,21 +16,25 @@ using Pair [[gnu::may_alias, gnu::aligned(2)]] = float;
 struct Path : Tiles512 {
   using Element = Bf16;
   static constexpr int64_t kGroup = 2, kDepthStep = 2;
+  static constexpr bool kExpands = false;
 
   template <int kRows>
   [[gnu::noinline]] static void tile_of_rows(const Bf16* a, int64_t lda, const Bf16* b, int64_t depth, float* out) {
     __m512 sums[kRows][2];
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
     for (int64_t k = 0; k < depth; k += 2, b += 64) {
       fetch_ahead(b);
       fetch_ahead(b + 32);
       const auto b0 = (__m512bh)_mm512_loadu_si512(b), b1 = (__m512bh)_mm512_loadu_si512(b + 32);
+#pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
         const auto x = (__m512bh)_mm512_set1_ps(*reinterpret_cast<const Pair*>(a + r * lda + k));
         sums[r][0] = _mm512_dpbf16_ps(sums[r][0], x, b0);
         sums[r][1] = _mm512_dpbf16_ps(sums[r][1], x, b1);
       }
     }
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       _mm512_storeu_ps(out + r * 32, sums[r][0]);
       _mm512_storeu_ps(out + r * 32 + 16, sums[r][1]);
@@ -44,7 +48,7 @@ struct Path : Tiles512 {
   static void end() {}
 };
 
-constexpr Kernels kTable = Loops<Path>::table("avx512_bf16", Stored::kBf16, false);
+constexpr Kernels kTable = Loops<Path>::table("avx512_bf16", Stored::kBf16);
 
 }  // namespace
 

@@ -5,8 +5,9 @@
 // A path P has
 //   Vec           kLanes floats: load, load of fewer, store, store of fewer, arithmetic
 //   Element       of activations: float, or Bf16
-//   kTileRows, kPanelVecs, kGroup, and kDepthStep: elements of the depth that one step takes
-//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums over the depth, a multiple of kDepthStep
+//   kTileRows, kPanelVecs, kGroup, and kDepthStep: elements of the depth that one step takes; kExpands
+//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums over the depth, a multiple of kDepthStep; b is a panel
+//                                        of Element or, where kExpands, of what a float is read from
 //   begin(), end()                       around all products of one call
 
 #include <cstring>
@@ -119,13 +120,13 @@ inline V activate(V x) {
 }
 
 // The tile of as many rows, where each height is compiled by itself.
-template <typename P, int kRows = 1>
-inline void tile_of(int64_t rows, const typename P::Element* a, int64_t lda, const typename P::Element* b,
-                    int64_t depth, float* out) {
+template <typename P, typename From, int kRows = 1>
+inline void tile_of(int64_t rows, const typename P::Element* a, int64_t lda, const From* b, int64_t depth,
+                    float* out) {
   if (rows == kRows) {
     P::template tile_of_rows<kRows>(a, lda, b, depth, out);
   } else if constexpr (kRows < P::kTileRows) {
-    tile_of<P, kRows + 1>(rows, a, lda, b, depth, out);
+    tile_of<P, From, kRows + 1>(rows, a, lda, b, depth, out);
   }
 }
 
@@ -193,8 +194,8 @@ struct Loops {
   }
 
   // out[rows, cols of one panel]
-  template <typename Out>
-  static void panel_product(const Element* a, int64_t lda, int64_t rows, const Element* b, int64_t depth,
+  template <typename From, typename Out>
+  static void panel_product(const Element* a, int64_t lda, int64_t rows, const From* b, int64_t depth,
                             int64_t cols, const float* bias, Act act, Out* out, int64_t ldo) {
     alignas(64) float sums[kTileRows * kPanel];
     for (int64_t row = 0; row < rows;) {
@@ -205,17 +206,16 @@ struct Loops {
     }
   }
 
-  template <typename Out>
-  static void gemm_to(const Gemm& g, Out* out) {
+  template <typename From, typename Out>
+  static void gemm_of(const Gemm& g, Out* out) {
     const Weights& w = *g.weights;
     const int64_t depth = round_up(w.depth, kDepthStep);
-    const int64_t panel_size = depth * kPanel;
     const int64_t step = block_rows(w.depth);
     const auto* a = static_cast<const Element*>(g.a);
     for (int64_t row = 0; row < g.rows; row += step) {
       const int64_t rows = least(step, g.rows - row);
       for (int64_t p = g.first_panel; p < g.end_panel; ++p) {
-        const Element* b = operand(w, p, panel_size, g.scratch);
+        const From* b = reinterpret_cast<const From*>(w.panels) + p * depth * kPanel;
         const int64_t col = p * kPanel;
         panel_product(a + row * g.lda, g.lda, rows, b, depth, least(kPanel, w.cols - col), w.bias + col, g.act,
                       out + row * g.ldo + col, g.ldo);
@@ -223,19 +223,13 @@ struct Loops {
     }
   }
 
-  static const Element* operand(const Weights& w, int64_t p, int64_t panel_size, float* scratch) {
-    if constexpr (sizeof(Element) == sizeof(float)) {
-      if (w.stored == Stored::kFp16) return expand<Fp16>(w, p, panel_size, scratch);
-      if (w.stored == Stored::kBf16) return expand<Bf16>(w, p, panel_size, scratch);
+  template <typename Out>
+  static void gemm_to(const Gemm& g, Out* out) {
+    if constexpr (P::kExpands) {
+      if (g.weights->stored == Stored::kFp16) return gemm_of<Fp16>(g, out);
+      if (g.weights->stored == Stored::kBf16) return gemm_of<Bf16>(g, out);
     }
-    return reinterpret_cast<const Element*>(w.panels) + p * panel_size;
-  }
-
-  template <typename From>
-  static const float* expand(const Weights& w, int64_t p, int64_t panel_size, float* scratch) {
-    const From* from = reinterpret_cast<const From*>(w.panels) + p * panel_size;
-    for (int64_t i = 0; i < panel_size; i += kLanes) Vec::load(from + i).store(scratch + i);
-    return scratch;
+    gemm_of<Element>(g, out);
   }
 
   static void gemm(const Gemm& g) {
@@ -247,8 +241,6 @@ struct Loops {
     }
     P::end();
   }
-
-  static int64_t gemm_scratch(int64_t depth) { return round_up(depth, kDepthStep) * kPanel; }
 
   // Mean and variance in two passes over a row that lies in the first-level cache.
   static void norm(const Norm& n) {
@@ -411,8 +403,8 @@ struct Loops {
     }
   }
 
-  static constexpr Kernels table(const char* name, Stored activations, bool expands) {
-    return {name, activations, kPanel, kGroup, kDepthStep, expands, gemm, norm, attend, embed, gemm_scratch, attend_scratch};
+  static constexpr Kernels table(const char* name, Stored activations) {
+    return {name, activations, kPanel, kGroup, kDepthStep, P::kExpands, gemm, norm, attend, embed, attend_scratch};
   }
 };
 

@@ -60,7 +60,7 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, con
   weights_ = {panels_.get(), bias_.as<float>(), cols, depth, stored_as(rows.scalar_type())};
 }
 
-void PackedLinear::operator()(Input input, Output output, Act act, Part part, float* scratch) const {
+void PackedLinear::operator()(Input input, Output output, Act act, Part part) const {
   const int64_t panels = panels_of(weights_.cols, *kernels_);
   Share of_panels(panels, {}), of_rows(input.rows, {});
   if (panels >= 2 * part.members || input.rows < part.members) {
@@ -81,7 +81,6 @@ void PackedLinear::operator()(Input input, Output output, Act act, Part part, fl
       .ldo = output.ldo,
       .out_fp32 = output.fp32,
       .act = act,
-      .scratch = scratch,
   });
 }
 

@@ -39,7 +39,7 @@ class PackedLinear {
     bool fp32;
   };
   // The members of a team share a product: each takes some panels, or some rows where there are few panels.
-  void operator()(Input input, Output output, Act act, Part part, float* scratch) const;
+  void operator()(Input input, Output output, Act act, Part part) const;
 
   int64_t depth() const noexcept { return weights_.depth; }
   int64_t cols() const noexcept { return weights_.cols; }
