@@ -41,7 +41,7 @@ Linear take_linear(TensorMap& tensors, const std::vector<std::string>& prefixes,
     biases.push_back(take(tensors, prefix + ".bias", serving.device, serving.dtype));
   }
   const bool one = prefixes.size() == 1;
-  return Linear(one ? weights[0] : at::cat(weights), one ? biases[0] : at::cat(biases));
+  return Linear(one ? weights[0] : at::cat(weights), one ? biases[0] : at::cat(biases), serving.kernels);
 }
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {

@@ -19,6 +19,7 @@ namespace electra {
 struct Serving {
   at::Device device;
   at::ScalarType dtype;
+  const cpu::Kernels* kernels = nullptr;  // of linear layers; nullptr for libtorch's operators
 };
 
 struct LayerNorm {

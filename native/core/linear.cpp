@@ -4,8 +4,27 @@
 
 namespace electra {
 
-Linear::Linear(at::Tensor weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {}
+Linear::Linear(at::Tensor weight, at::Tensor bias, const cpu::Kernels* kernels) {
+  if (kernels != nullptr) {
+    cpu::Team alone(1);
+    packed_.emplace(weight, bias, *kernels, alone);
+  } else {
+    weight_ = std::move(weight);
+    bias_ = std::move(bias);
+  }
+}
 
-at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight_, bias_); }
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  if (!packed_) return at::linear(x, weight_, bias_);
+  const at::Tensor rows = x.contiguous();
+  at::Tensor out = at::empty({rows.size(0), packed_->cols()}, at::kFloat);
+  (*packed_)({static_cast<const std::byte*>(rows.const_data_ptr()), packed_->depth(), rows.size(0)},
+             {static_cast<std::byte*>(out.mutable_data_ptr()), packed_->cols(), true}, cpu::Act::kNone, {});
+  return out;
+}
+
+uint64_t Linear::bytes() const noexcept {
+  return packed_ ? packed_->bytes() : weight_.nbytes() + bias_.nbytes();
+}
 
 }  // namespace electra

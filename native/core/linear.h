@@ -1,23 +1,29 @@
-// A linear layer as libtorch's operators run it: applied to [rows, in].
+// A linear layer, applied to [rows, in]: by libtorch's operator, or in fp32 on the CPU by the kernels of our own.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
+
+#include "core/cpu/packed_linear.h"
 
 namespace electra {
 
 class Linear {
  public:
-  // `weight` [out, in] and `bias` [out] in the dtype and on the device that they serve in.
-  Linear(at::Tensor weight, at::Tensor bias);
+  // `weight` [out, in] and `bias` [out] in the dtype and on the device that they serve in. `kernels` of fp32, or
+  // nullptr for libtorch's operator.
+  Linear(at::Tensor weight, at::Tensor bias, const cpu::Kernels* kernels);
 
   at::Tensor operator()(const at::Tensor& x) const;
 
-  uint64_t bytes() const noexcept { return weight_.nbytes() + bias_.nbytes(); }
+  uint64_t bytes() const noexcept;
 
  private:
+  // Either the tensors, or what was packed of them.
   at::Tensor weight_, bias_;
+  std::optional<cpu::PackedLinear> packed_;
 };
 
 }  // namespace electra

@@ -333,14 +333,15 @@ struct Loops {
 
   // Keys as the panels of a weight: columns are keys, the depth is the head's size.
   static void pack_keys(const Element* k, int64_t ld, int64_t length, int64_t head_size, Element* out) {
-    const int64_t depth = round_up(head_size, kDepthStep);
+    const int64_t depth = round_up(head_size, kDepthStep), whole = head_size / kGroup * kGroup;
     for (int64_t first = 0; first < length; first += kPanel, out += depth * kPanel) {
-      for (int64_t col = 0; col < kPanel; ++col) {
+      const int64_t cols = least(kPanel, length - first);
+      if (cols < kPanel || whole < depth) std::memset(out, 0, static_cast<size_t>(depth * kPanel) * sizeof(Element));
+      for (int64_t col = 0; col < cols; ++col) {
         const Element* key = k + (first + col) * ld;
-        const bool real = first + col < length;
-        for (int64_t i = 0; i < depth; ++i) {
-          out[(i / kGroup) * kPanel * kGroup + col * kGroup + i % kGroup] = real && i < head_size ? key[i] : Element{};
-        }
+        Element* to = out + col * kGroup;
+        for (int64_t i = 0; i < whole; i += kGroup) std::memcpy(to + i * kPanel, key + i, kGroup * sizeof(Element));
+        if (whole < head_size) to[whole * kPanel] = key[whole];
       }
     }
   }
@@ -350,12 +351,11 @@ struct Loops {
     const int64_t depth = round_up(length, kDepthStep);
     for (int64_t first = 0; first < head_size; first += kPanel, out += depth * kPanel) {
       const int64_t cols = least(kPanel, head_size - first);
-      for (int64_t i = 0; i < depth; ++i) {
-        Element* to = out + (i / kGroup) * kPanel * kGroup + i % kGroup;
+      if (cols < kPanel || length < depth) std::memset(out, 0, static_cast<size_t>(depth * kPanel) * sizeof(Element));
+      for (int64_t i = 0; i < length; ++i) {
         const Element* from = v + i * ld + first;
-        for (int64_t col = 0; col < kPanel; ++col) {
-          to[col * kGroup] = i < length && col < cols ? from[col] : Element{};
-        }
+        Element* to = out + i / kGroup * kGroup * kPanel + i % kGroup;
+        for (int64_t col = 0; col < cols; ++col) to[col * kGroup] = from[col];
       }
     }
   }
