@@ -23,7 +23,7 @@ export type NativeErrorCode =
   | 'CLOSED'
 
 /** The numeric type that linear layers are computed in. */
-export type Dtype = 'fp32' | 'bf16' | 'fp16'
+export type Dtype = 'fp32' | 'bf16' | 'fp16' | 'int8'
 
 export interface LoadSpec {
   /** `'checkpoint'`: `path` is a `.safetensors` file. `'archive'`: `path` is a TorchScript `.pt` file. */

@@ -3,7 +3,7 @@ import type { ClassifyOptions, LoadOptions } from './types'
 /** `LoadOptions` with every default decided, but for `threads`, whose default the machine decides. */
 export interface LoadSettings {
   device: string
-  dtype: 'auto' | 'fp32' | 'bf16' | 'fp16'
+  dtype: 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8'
   threads: number | undefined
   libtorch: string | undefined
 }
@@ -16,7 +16,7 @@ export interface ClassifySettings {
   max_text_chars: number
 }
 
-const DTYPES = ['auto', 'fp32', 'bf16', 'fp16'] as const
+const DTYPES = ['auto', 'fp32', 'bf16', 'fp16', 'int8'] as const
 const LONG_TEXT = ['truncate', 'error', 'window'] as const
 const DEFAULT_MAX_TEXT_CHARS = 1_000_000
 const MAX_THREADS = 1024

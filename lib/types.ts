@@ -1,5 +1,9 @@
-/** The numeric type linear layers are computed in. LayerNorm, softmax and pooling accumulate in fp32. */
-export type Dtype = 'fp32' | 'bf16' | 'fp16'
+/**
+ * The numeric type of the linear layers' weights. What is multiplied is the same, except that a CPU multiplies fp16 (and
+ * bf16, where it has no such products) as fp32, and int8 with activations that are quantized row by row. LayerNorm,
+ * softmax and pooling accumulate in fp32.
+ */
+export type Dtype = 'fp32' | 'bf16' | 'fp16' | 'int8'
 
 /** How a classifier is loaded. */
 export interface LoadOptions {
@@ -10,8 +14,9 @@ export interface LoadOptions {
    */
   device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
   /**
-   * What to compute in. `'auto'` (default): bf16 on CUDA and on a CPU with AMX or AVX512-BF16, else fp32.
-   * Logits are always fp32.
+   * What to compute in. `'auto'` (default): bf16 on CUDA and on a CPU with AMX or AVX512-BF16, fp16 weights with fp32
+   * arithmetic on other CPUs with AVX2, else fp32. `'int8'` (CPU only, checkpoints and archives of this library) is
+   * the fastest and changes some labels: docs/performance.md says how many. Logits are always fp32.
    */
   dtype?: 'auto' | Dtype
   /**

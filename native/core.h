@@ -43,12 +43,12 @@ typedef struct electra_stop {
 enum { ELECTRA_CHECKPOINT = 0, ELECTRA_ARCHIVE = 1 };
 
 /* Chosen by the addon half, which reads the CPU; the core never guesses. */
-enum { ELECTRA_DTYPE_AUTO = 0, ELECTRA_FP32 = 1, ELECTRA_BF16 = 2, ELECTRA_FP16 = 3 };
+enum { ELECTRA_DTYPE_AUTO = 0, ELECTRA_FP32 = 1, ELECTRA_BF16 = 2, ELECTRA_FP16 = 3, ELECTRA_INT8 = 4 };
 
 typedef struct electra_load_spec {
   int32_t kind;
   int32_t dtype;
-  /* What AUTO means for a checkpoint on this CPU: ELECTRA_BF16 or ELECTRA_FP32. */
+  /* What AUTO means for a checkpoint on this CPU: ELECTRA_BF16, ELECTRA_FP16 or ELECTRA_FP32. */
   int32_t cpu_dtype;
   int32_t threads;
   const char* path;   /* UTF-8 */

@@ -84,13 +84,11 @@ uint64_t saved_states() {
 #endif
 }
 
-// Linux hands out the AMX tile state on request only; where it does not know the request, AMX faults.
+// Linux hands out the AMX tile state on request only, to the whole process; without it, AMX faults.
 bool amx_permitted() {
 #ifdef __linux__
-  constexpr int kGetSupportedStates = 0x1021;
-  constexpr uint64_t kTileData = uint64_t{1} << 18;
-  uint64_t supported = 0;
-  return syscall(SYS_arch_prctl, kGetSupportedStates, &supported) == 0 && (supported & kTileData) != 0;
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
   return true;
 #endif
@@ -102,12 +100,16 @@ std::vector<std::string> cpu_features() {
   const Registers seven = cpuid(7), seven_one = cpuid(7, 1);
   const char* isa = std::getenv("ELECTRA_CPU_ISA");
   const bool avx2_only = isa != nullptr && std::strcmp(isa, "avx2") == 0;
-  const bool avx = (states & kAvx) == kAvx;
-  const bool avx512 = !avx2_only && (states & kAvx512) == kAvx512 && ((seven.ebx >> 16) & 1) != 0;
-  const bool amx = !avx2_only && (states & kAmx) == kAmx && ((seven.edx >> 22) & 1) != 0 && amx_permitted();
+  const auto bits = [](uint32_t word, std::initializer_list<int> places) {
+    return std::all_of(places.begin(), places.end(), [word](int place) { return ((word >> place) & 1) != 0; });
+  };
+  // With AVX2: FMA and F16C. With AVX-512 F: DQ, BW and VL, which only the first many-core Xeons lack.
+  const bool avx2 = (states & kAvx) == kAvx && bits(seven.ebx, {5}) && bits(cpuid(1).ecx, {12, 29});
+  const bool avx512 = avx2 && !avx2_only && (states & kAvx512) == kAvx512 && bits(seven.ebx, {16, 17, 30, 31});
+  const bool amx = avx512 && (states & kAmx) == kAmx && bits(seven.edx, {22, 24, 25}) && amx_permitted();
 
   std::vector<std::string> features;
-  if (avx && ((seven.ebx >> 5) & 1) != 0) features.emplace_back("avx2");
+  if (avx2) features.emplace_back("avx2");
   if (avx512) features.emplace_back("avx512f");
   if (avx512 && ((seven.ecx >> 11) & 1) != 0) features.emplace_back("avx512_vnni");
   if (avx512 && ((seven_one.eax >> 5) & 1) != 0) features.emplace_back("avx512_bf16");

@@ -90,6 +90,7 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
         'fp32',
         'bf16',
         'fp16',
+        'int8',
       ]),
     )
     .option('--threads <N>', 'CPU threads (default: what the machine allows)', wholeNumber)

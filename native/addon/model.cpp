@@ -103,11 +103,11 @@ Napi::Value error_of(Napi::Env env, const Fault& fault) {
 }
 
 Napi::Object info_object(Napi::Env env, const electra_model_info& info) {
-  static constexpr const char* kDtypes[] = {"auto", "fp32", "bf16", "fp16"};
+  static constexpr const char* kDtypes[] = {"auto", "fp32", "bf16", "fp16", "int8"};
   Napi::Object object = Napi::Object::New(env);
   object.Set("device", info.device);
   object.Set("dtype",
-             info.dtype >= ELECTRA_FP32 && info.dtype <= ELECTRA_FP16 ? kDtypes[info.dtype] : "fp32");
+             info.dtype >= ELECTRA_FP32 && info.dtype <= ELECTRA_INT8 ? kDtypes[info.dtype] : "fp32");
   object.Set("engine", info.engine == ELECTRA_ENGINE_SCRIPT ? "script" : "electra");
   object.Set("num_labels", info.num_labels);
   object.Set("vocab_size", info.vocab_size);
@@ -144,7 +144,7 @@ std::string string_argument(const Napi::Value& value, const std::string& what) {
 
 LoadSpec load_spec_argument(const Napi::Value& value, const std::string& function) {
   static constexpr const char* kKinds[] = {"checkpoint", "archive"};
-  static constexpr const char* kDtypes[] = {"auto", "fp32", "bf16", "fp16"};
+  static constexpr const char* kDtypes[] = {"auto", "fp32", "bf16", "fp16", "int8"};
   if (!value.IsObject() || value.IsFunction()) refuse(value, function + ": spec", "an object");
   const Napi::Object object = value.As<Napi::Object>();
   LoadSpec spec;

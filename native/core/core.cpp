@@ -16,6 +16,7 @@
 #include "core/checkpoint/archive.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/config.h"
+#include "core/cpu/encoder.h"
 #include "core/device.h"
 #include "core/electra_engine.h"
 #include "core/error.h"
@@ -119,13 +120,24 @@ struct ChosenDtype {
 };
 
 ChosenDtype choose_dtype(const electra_load_spec& spec, c10::Device device, bool script) {
+  if (spec.dtype == ELECTRA_INT8 && (script || !device.is_cpu() || cpu::Encoder::int8_kernels() == nullptr)) {
+    const std::string why = script             ? "an archive's own forward has no int8"
+                            : device.is_cpu() ? "this CPU has no AVX2"
+                                              : "int8 runs on the CPU only";
+    throw CoreError(ELECTRA_INVALID_ARGUMENT, "dtype 'int8' cannot be used here: " + why + "; use 'auto'");
+  }
   if (spec.dtype != ELECTRA_DTYPE_AUTO) return {spec.dtype, ""};
   if (script) return {ELECTRA_FP32, "The dtype is fp32 because the archive's own forward runs."};
   if (device.is_cuda()) return {ELECTRA_BF16, "The dtype is bf16 because the device is CUDA."};
   if (spec.cpu_dtype == ELECTRA_BF16) {
     return {ELECTRA_BF16, "The dtype is bf16 because this CPU multiplies bf16 in hardware."};
   }
-  return {ELECTRA_FP32, "The dtype is fp32 because this CPU has no bf16 arithmetic."};
+  if (spec.cpu_dtype == ELECTRA_FP16 && cpu::Encoder::kernels_for(at::kHalf) != nullptr) {
+    return {ELECTRA_FP16,
+            "The dtype is fp16, which weights are kept in and multiplied from in fp32, because this CPU has no bf16 "
+            "arithmetic."};
+  }
+  return {ELECTRA_FP32, "The dtype is fp32 because this CPU has no kernels for a smaller one."};
 }
 
 at::ScalarType scalar_type(int32_t dtype) {
@@ -136,8 +148,10 @@ at::ScalarType scalar_type(int32_t dtype) {
       return at::kBFloat16;
     case ELECTRA_FP16:
       return at::kHalf;
+    case ELECTRA_INT8:
+      return at::kChar;
     default:
-      throw CoreError(ELECTRA_INVALID_ARGUMENT, "dtype must be 'auto', 'fp32', 'bf16' or 'fp16'.");
+      throw CoreError(ELECTRA_INVALID_ARGUMENT, "dtype must be 'auto', 'fp32', 'bf16', 'fp16' or 'int8'.");
   }
 }
 

@@ -27,7 +27,7 @@ uint64_t ElectraEngine::memory() const {
 
 std::string ElectraEngine::note() const {
   if (kernels_ == nullptr) return "The encoder runs on libtorch's operators.";
-  return std::string("The encoder runs on the library's own kernels for ") + kernels_->name + ".";
+  return std::string("The encoder runs on the library's own kernels for ") + encoder_->kernel_names() + ".";
 }
 
 }  // namespace electra

@@ -78,6 +78,22 @@ inline void dpbf16ps(int sums, int a, int b) {
   }
 }
 
+inline void dpbusd(int sums, int a, int b) {
+  need_configuration();
+  for (int row = 0; row < state.row_count[sums]; ++row) {
+    for (int k = 0; k < state.row_bytes[a] / 4; ++k) {
+      for (int col = 0; col < state.row_bytes[sums] / 4; ++col) {
+        int32_t sum;
+        std::memcpy(&sum, state.tiles[sums].rows[row] + 4 * col, sizeof(sum));
+        for (int i = 0; i < 4; ++i) {
+          sum += state.tiles[a].rows[row][4 * k + i] * static_cast<int8_t>(state.tiles[b].rows[k][4 * col + i]);
+        }
+        std::memcpy(state.tiles[sums].rows[row] + 4 * col, &sum, sizeof(sum));
+      }
+    }
+  }
+}
+
 }  // namespace emulated_amx
 
 // The compiler's own are macros, or functions.
@@ -93,3 +109,5 @@ inline void dpbf16ps(int sums, int a, int b) {
 #define _tile_stored emulated_amx::stored
 #undef _tile_dpbf16ps
 #define _tile_dpbf16ps emulated_amx::dpbf16ps
+#undef _tile_dpbusd
+#define _tile_dpbusd emulated_amx::dpbusd

@@ -130,7 +130,7 @@ void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols
   }
   for (int64_t i = 0; i < rows * ldo; ++i) out.as<float>()[i] = -77;
   const Weights weights{weight.get(), bias.as<float>(), cols, depth, stored};
-  kernels.gemm({a.get(), lda, rows, &weights, 0, panels, out.get(), ldo, out_fp32, act.act});
+  kernels.gemm({a.get(), lda, rows, &weights, 0, panels, out.get(), ldo, out_fp32, act.act, nullptr});
 
   const Stored as = out_fp32 ? Stored::kFp32 : kernels.activations;
   const double tolerance = as == Stored::kFp32 ? 3e-6 * std::sqrt(static_cast<double>(depth)) : 5e-3;
@@ -153,10 +153,80 @@ void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols
   Memory alone(static_cast<size_t>(ldo * 4));
   const int64_t row = rows / 2;
   kernels.gemm({a.get() + row * lda * size_of(kernels.activations), lda, 1, &weights, 0, panels, alone.get(), ldo,
-                out_fp32, act.act});
+                out_fp32, act.act, nullptr});
   for (int64_t col = 0; col < cols; ++col) {
     expect(kernels, "a row by itself", get(alone, as, col), get(out, as, row * ldo + col), 0);
   }
+}
+
+// A product of int8 against the same in double on what was quantized: the row by its own least and greatest element.
+void test_int8(const Int8Kernels& kernels, const Kernels& base, int64_t rows, int64_t cols, int64_t depth,
+               bool out_fp32) {
+  const Stored activations = base.activations;
+  const int64_t filled = round_up(depth, kernels.depth_step), panels = round_up(cols, kernels.panel) / kernels.panel;
+  const int64_t lda = depth + kSlack, ldo = cols + 3;
+  Memory a(static_cast<size_t>(rows * lda * 4)), weight(static_cast<size_t>(panels * kernels.panel * filled));
+  Memory bias(static_cast<size_t>(panels * kernels.panel * 4)), scales(static_cast<size_t>(panels * kernels.panel * 4));
+  Memory sums(static_cast<size_t>(panels * kernels.panel * 4)), out(static_cast<size_t>(rows * ldo * 4));
+  Memory scratch(static_cast<size_t>(kernels.scratch(depth)));
+  std::memset(scratch.get(), 0x55, scratch.size());
+  for (int64_t i = 0; i < rows * lda; ++i) put(a, activations, i, uniform() * 2 + 0.5f);
+  const auto place = [&](int64_t col, int64_t k) {
+    const int64_t panel = col / kernels.panel * kernels.panel * filled;
+    return panel + (k / kernels.group * kernels.panel + col % kernels.panel) * kernels.group + k % kernels.group;
+  };
+  for (int64_t col = 0; col < cols; ++col) {
+    bias.as<float>()[col] = uniform();
+    scales.as<float>()[col] = 0.001f * (1 + uniform() / 2);
+    for (int64_t k = 0; k < depth; ++k) {
+      // The greatest ones too: they are what overflows.
+      const auto w = static_cast<int8_t>(col % 3 == 0 ? kernels.most : uniform() * static_cast<float>(kernels.most));
+      weight.as<int8_t>()[place(col, k)] = w;
+      sums.as<int32_t>()[col] += w;
+    }
+  }
+  const Weights weights{weight.get(), bias.as<float>(), cols, depth, Stored::kInt8, scales.as<float>(),
+                        sums.as<int32_t>()};
+  kernels.gemm({a.get(), lda, rows, &weights, 0, panels, out.get(), ldo, out_fp32, Act::kNone, scratch.get()},
+               activations);
+  const Stored as = out_fp32 ? Stored::kFp32 : activations;
+  for (int64_t row = 0; row < rows; ++row) {
+    double low = 0, high = 0;
+    for (int64_t k = 0; k < depth; ++k) {
+      low = std::min<double>(low, get(a, activations, row * lda + k));
+      high = std::max<double>(high, get(a, activations, row * lda + k));
+    }
+    const double scale = (high - low) / 255;
+    for (int64_t col = 0; col < cols; ++col) {
+      double sum = 0;
+      for (int64_t k = 0; k < depth; ++k) {
+        sum += static_cast<double>(get(a, activations, row * lda + k)) * weight.as<int8_t>()[place(col, k)];
+      }
+      const double factor = scales.as<float>()[col];
+      // Each element is off by half a step at most, and by another half where the zero was rounded.
+      const double tolerance = scale * factor * static_cast<double>(kernels.most) * static_cast<double>(depth) + 5e-3;
+      const double expected = sum * factor + bias.as<float>()[col];
+      const std::string what = std::string(kernels.name) + " product of " + std::to_string(rows) + " x " +
+                               std::to_string(cols) + " x " + std::to_string(depth);
+      expect(base, what, get(out, as, row * ldo + col), expected, tolerance / (1 + std::abs(expected)));
+    }
+  }
+  Memory alone(static_cast<size_t>(ldo * 4));
+  const int64_t row = rows / 2;
+  kernels.gemm({a.get() + row * lda * size_of(activations), lda, 1, &weights, 0, panels, alone.get(), ldo, out_fp32,
+                Act::kNone, scratch.get()},
+               activations);
+  for (int64_t col = 0; col < cols; ++col) {
+    expect(base, "a row of int8 by itself", get(alone, as, col), get(out, as, row * ldo + col), 0);
+  }
+}
+
+void test(const Int8Kernels& kernels, const Kernels& base) {
+  const int before = failures;
+  for (int64_t rows = 1; rows <= 40; ++rows) test_int8(kernels, base, rows, 48, 40, true);
+  for (const int64_t cols : {1, 7, 16, 31, 33, 100}) test_int8(kernels, base, 5, cols, 64, false);
+  for (const int64_t depth : {1, 2, 3, 5, 31, 65, 384, 4096}) test_int8(kernels, base, 13, 20, depth, true);
+  std::printf("%s after %s: %s\n", kernels.name, base.name, failures == before ? "right" : "wrong");
 }
 
 void test_norm(const Kernels& kernels, int64_t rows, int64_t size, bool residual) {
@@ -284,17 +354,22 @@ void test(const Kernels& kernels) {
 
 int main() {
   const electra::platform::Cpu cpu = electra::platform::cpu();
-  if (cpu.has("avx2") && avx2_kernels() != nullptr) test(*avx2_kernels());
-  if (cpu.has("avx512f") && avx512_kernels() != nullptr) test(*avx512_kernels());
-  if (cpu.has("avx512_bf16")) {
-    if (avx512_bf16_kernels() != nullptr) test(*avx512_bf16_kernels());
-    // By emulation, or, where this is built for AMX itself, on a CPU that has it.
+  const bool avx2 = cpu.has("avx2") && avx2_kernels() != nullptr;
+  const bool avx512 = cpu.has("avx512f") && avx512_kernels() != nullptr;
+  const bool bf16 = cpu.has("avx512_bf16") && avx512_bf16_kernels() != nullptr;
+  const bool vnni = cpu.has("avx512_vnni") && avx512_vnni_kernels() != nullptr;
 #if defined(ELECTRA_EMULATE_AMX)
-    if (amx_kernels() != nullptr) test(*amx_kernels());
+  const bool amx = bf16 && amx_kernels() != nullptr;
+#else
+  const bool amx = cpu.has("amx_bf16") && amx_kernels() != nullptr;
 #endif
-  }
-#if !defined(ELECTRA_EMULATE_AMX)
-  if (cpu.has("amx_bf16") && amx_kernels() != nullptr) test(*amx_kernels());
-#endif
+  if (avx2) test(*avx2_kernels());
+  if (avx2) test(*avx2_int8_kernels(), *avx2_kernels());
+  if (avx512) test(*avx512_kernels());
+  if (vnni) test(*avx512_vnni_kernels(), *avx512_kernels());
+  if (bf16) test(*avx512_bf16_kernels());
+  if (bf16 && vnni) test(*avx512_vnni_kernels(), *avx512_bf16_kernels());
+  if (amx) test(*amx_kernels());
+  if (amx) test(*amx_int8_kernels(), *amx_kernels());
   return failures == 0 ? 0 : 1;
 }

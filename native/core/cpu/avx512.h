@@ -28,14 +28,28 @@ struct Vec512 {
   static Vec512 load(const Bf16* p) { return {widen(_mm256_loadu_si256((const __m256i*)p))}; }
   static Vec512 load(const Bf16* p, int64_t n) { return {widen(_mm256_maskz_loadu_epi16(mask(n), p))}; }
 
+  static Vec512 load(const int32_t* p) { return {_mm512_cvtepi32_ps(_mm512_loadu_si512(p))}; }
+
+  // Whole numbers from 0 to 255; what is beyond them is clamped.
+  void store_u8(uint8_t* p) const {
+    const __m512i whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
+    _mm_storeu_si128((__m128i*)p, _mm512_cvtusepi32_epi8(whole));
+  }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   void store(float* p, int64_t n) const { _mm512_mask_storeu_ps(p, mask(n), v); }
+  // To the nearest, of two equally near the even one.
+  __m256i narrowed() const {
 #if defined(__AVX512BF16__)
-  void store(Bf16* p) const { _mm256_storeu_si256((__m256i*)p, (__m256i)_mm512_cvtneps_pbh(v)); }
-  void store(Bf16* p, int64_t n) const {
-    _mm256_mask_storeu_epi16(p, mask(n), (__m256i)_mm512_cvtneps_pbh(v));
-  }
+    return (__m256i)_mm512_cvtneps_pbh(v);
+#else
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 #endif
+  }
+  void store(Bf16* p) const { _mm256_storeu_si256((__m256i*)p, narrowed()); }
+  void store(Bf16* p, int64_t n) const { _mm256_mask_storeu_epi16(p, mask(n), narrowed()); }
 
   friend Vec512 operator+(Vec512 a, Vec512 b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend Vec512 operator-(Vec512 a, Vec512 b) { return {_mm512_sub_ps(a.v, b.v)}; }

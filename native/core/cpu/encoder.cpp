@@ -28,6 +28,14 @@ at::ScalarType narrowest(const std::vector<at::Tensor>& weights) {
   return same ? first : at::kFloat;
 }
 
+bool all_fit_fp16(const std::vector<at::Tensor>& weights) {
+  constexpr double kGreatest = 65504;
+  return std::all_of(weights.begin(), weights.end(), [](const at::Tensor& weight) {
+    return weight.scalar_type() == at::kHalf || weight.numel() == 0 ||
+           weight.abs().max().item().toDouble() <= kGreatest;
+  });
+}
+
 int64_t element_size(const Kernels& kernels) { return kernels.activations == Stored::kBf16 ? 2 : 4; }
 
 // Elements from row to row. Not a power of two, or rows would fall on the same few lines of the cache.
@@ -64,17 +72,29 @@ struct Encoder::Run {
 
 const Kernels* Encoder::kernels_for(at::ScalarType dtype) {
   const platform::Cpu cpu = platform::cpu();
+  // What int8 leaves, attention above all, is fastest in bf16.
+  const bool bf16 = dtype == at::kBFloat16 || dtype == at::kChar;
   const Kernels* kernels = nullptr;
-  if (dtype == at::kBFloat16 && cpu.has("amx_bf16")) kernels = amx_kernels();
-  if (kernels == nullptr && dtype == at::kBFloat16 && cpu.has("avx512_bf16")) kernels = avx512_bf16_kernels();
+  if (bf16 && cpu.has("amx_bf16")) kernels = amx_kernels();
+  if (kernels == nullptr && bf16 && cpu.has("avx512_bf16") && cpu.has("avx512_vnni")) kernels = avx512_bf16_kernels();
   if (kernels == nullptr && cpu.has("avx512f")) kernels = avx512_kernels();
   if (kernels == nullptr && cpu.has("avx2")) kernels = avx2_kernels();
+  return kernels;
+}
+
+const Int8Kernels* Encoder::int8_kernels() {
+  const platform::Cpu cpu = platform::cpu();
+  const Int8Kernels* kernels = nullptr;
+  if (cpu.has("amx_bf16")) kernels = amx_int8_kernels();
+  if (kernels == nullptr && cpu.has("avx512_vnni")) kernels = avx512_vnni_kernels();
+  if (kernels == nullptr && cpu.has("avx2")) kernels = avx2_int8_kernels();
   return kernels;
 }
 
 Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType dtype, const Kernels& kernels,
                  int threads, const Stop& stop)
     : kernels_(kernels),
+      int8_(dtype == at::kChar ? int8_kernels() : nullptr),
       pooling_(config.pooling),
       embedding_size_(config.embedding_size),
       hidden_size_(config.hidden_size),
@@ -125,9 +145,16 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
     work.query = buffer(work.ld_query, size);
     work.context = buffer(work.ld_hidden, size);
     work.intermediate = buffer(work.ld_intermediate, size);
+    if (int8_ != nullptr) {
+      work.int8_scratch = Memory(static_cast<size_t>(int8_->scratch(std::max(widest, intermediate_size_))));
+    }
     work.attend_scratch =
         Memory(static_cast<size_t>(kernels_.attend_scratch(max_length_, hidden_size_ / heads_)));
   }
+}
+
+std::string Encoder::kernel_names() const {
+  return int8_ == nullptr ? kernels_.name : std::string(int8_->name) + " and " + kernels_.name;
 }
 
 at::Tensor Encoder::take(TensorMap& tensors, const std::string& name) const {
@@ -154,8 +181,12 @@ PackedLinear Encoder::take_linear(TensorMap& tensors, const std::vector<std::str
     biases.push_back(take(tensors, prefix + ".bias").to(at::kFloat));
   }
   if (dtype == at::kFloat) dtype = narrowest(weights);
-  for (at::Tensor& weight : weights) weight = weight.to(dtype);
-  PackedLinear linear(weights.size() == 1 ? weights[0] : at::cat(weights), at::cat(biases), kernels_, team_);
+  // What is too great for fp16 stays as it is.
+  if (dtype == at::kHalf && !all_fit_fp16(weights)) dtype = at::kFloat;
+  for (at::Tensor& weight : weights) weight = weight.to(dtype == at::kChar ? at::kFloat : dtype);
+  const at::Tensor weight = weights.size() == 1 ? weights[0] : at::cat(weights), bias = at::cat(biases);
+  PackedLinear linear = int8_ != nullptr ? PackedLinear(weight, bias, kernels_, *int8_, team_)
+                                         : PackedLinear(weight, bias, kernels_, team_);
   bytes_ += linear.bytes();
   return linear;
 }
@@ -213,6 +244,7 @@ void Encoder::forward(const Run& run) const {
   const bool fp32 = kernels_.activations == Stored::kFp32;
   const std::byte* a = fp32 ? work.x.get() : work.a.get();
   const int64_t lda = fp32 ? work.ld_fp32 : work.ld_hidden;
+  std::byte* scratch = run.own.int8_scratch.get();
   int64_t tokens = run.tokens();
 
   embed(run);
@@ -222,8 +254,8 @@ void Encoder::forward(const Run& run) const {
     norm(embedding_norm_, run, tokens, embedding_size_, false);
     run.wait();
     const PackedLinear::Input embedded{a, lda, tokens};
-    project(embedded, {work.y.get(), work.ld_fp32, true}, Act::kNone, part);
-    project(embedded, {work.context.get(), work.ld_hidden, false}, Act::kNone, part);
+    project(embedded, {work.y.get(), work.ld_fp32, true}, Act::kNone, part, scratch);
+    project(embedded, {work.context.get(), work.ld_hidden, false}, Act::kNone, part, scratch);
     run.wait();
     const Share share(tokens, part);
     const auto copy = [&](Memory& to, const Memory& from, int64_t ld) {
@@ -239,7 +271,7 @@ void Encoder::forward(const Run& run) const {
     if (part.member == 0 && run.stop.requested()) run.stopped.store(true, std::memory_order_relaxed);
     run.wait();
     if (run.stopped.load(std::memory_order_relaxed)) return;
-    layer.query_key_value({a, lda, tokens}, {work.query.get(), work.ld_query, false}, Act::kNone, part);
+    layer.query_key_value({a, lda, tokens}, {work.query.get(), work.ld_query, false}, Act::kNone, part, scratch);
     run.wait();
     // What follows the last layer's attention is wanted for the first token of each row only.
     const bool first_only = pooling_ == Pooling::kCls && &layer == &layers_.back();
@@ -254,14 +286,14 @@ void Encoder::forward(const Run& run) const {
     }
     run.wait();
     layer.attention_output({work.context.get(), work.ld_hidden, tokens}, {work.y.get(), work.ld_fp32, true},
-                           Act::kNone, part);
+                           Act::kNone, part, scratch);
     run.wait();
     norm(layer.attention_norm, run, tokens, hidden_size_, true);
     run.wait();
-    layer.intermediate({a, lda, tokens}, {work.intermediate.get(), work.ld_intermediate, false}, act_, part);
+    layer.intermediate({a, lda, tokens}, {work.intermediate.get(), work.ld_intermediate, false}, act_, part, scratch);
     run.wait();
     layer.output({work.intermediate.get(), work.ld_intermediate, tokens}, {work.y.get(), work.ld_fp32, true},
-                 Act::kNone, part);
+                 Act::kNone, part, scratch);
     run.wait();
     norm(layer.output_norm, run, tokens, hidden_size_, true);
   }

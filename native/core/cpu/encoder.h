@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/config.h"
@@ -23,8 +24,10 @@ namespace electra::cpu {
 
 class Encoder {
  public:
-  // The kernels for a dtype on this CPU; nullptr where there are none, and libtorch's operators must do.
+  // The kernels for a dtype on this CPU (kChar is int8); nullptr where there are none, and libtorch's operators must
+  // do.
   static const Kernels* kernels_for(at::ScalarType dtype);
+  static const Int8Kernels* int8_kernels();
 
   // Takes its tensors out of `tensors` one after the other, so that no weight is held twice for long. Weights that the
   // file has in fp16 or bf16 are kept so in fp32, too: no digit is lost, and half as much memory is read.
@@ -35,6 +38,7 @@ class Encoder {
   at::Tensor operator()(const Batch& batch, const Stop& stop);
 
   uint64_t bytes() const noexcept { return bytes_; }
+  std::string kernel_names() const;
 
  private:
   struct LayerNorm {
@@ -49,7 +53,7 @@ class Encoder {
     int64_t ld_fp32, ld_hidden, ld_query, ld_intermediate;
     Memory x, y;                              // fp32 [tokens, hidden]: hidden states; a product before its norm
     Memory a, query, context, intermediate;  // activations
-    Memory attend_scratch;
+    Memory attend_scratch, int8_scratch;
   };
   // Consecutive rows that one thread, or all of them together, take through all layers.
   struct Group {
@@ -71,6 +75,7 @@ class Encoder {
   void pool(const Run& run) const;
 
   const Kernels& kernels_;
+  const Int8Kernels* int8_;  // of linear layers, where they are in int8
   const Pooling pooling_;
   const int64_t embedding_size_, hidden_size_, intermediate_size_, heads_, max_length_;
   const float eps_;

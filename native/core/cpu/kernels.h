@@ -27,7 +27,7 @@ enum class Act {
 };
 
 // How the elements of a packed weight are stored.
-enum class Stored { kFp32, kFp16, kBf16 };
+enum class Stored { kFp32, kFp16, kBf16, kInt8 };
 
 // A weight [cols, depth] as panels of `panel` columns each. Within a panel, `group` consecutive elements of a column
 // lie together (bf16 products take two at once), then the next column's, then the next group. What fills up the last
@@ -37,6 +37,9 @@ struct Weights {
   const float* bias;  // one for each column, filled up with 0
   int64_t cols, depth;
   Stored stored;
+  // Of kInt8 only, one for each column: what 1 stands for, and the sum over the depth.
+  const float* scales = nullptr;
+  const int32_t* sums = nullptr;
 };
 
 // out[rows, panels] = act(a · weights + bias)
@@ -50,6 +53,7 @@ struct Gemm {
   int64_t ldo;
   bool out_fp32;  // else activations
   Act act;
+  std::byte* scratch;  // Int8Kernels::scratch bytes; of kInt8 only
 };
 
 // x = layer_norm(y + x) or, without `residual`, layer_norm(y); a = x as activations, unless nullptr.
@@ -109,10 +113,23 @@ struct Kernels {
   int64_t (*attend_scratch)(int64_t length, int64_t head_size);
 };
 
+// Products of int8. Each row of activations is quantized as it comes: u = round(x / scale) + zero in 8 bits, with scale
+// and zero from the row's least and greatest element. So a product is (u · w - zero sum(w)) scale(row) scale(column).
+struct Int8Kernels {
+  const char* name;
+  int64_t panel, group, depth_step;  // as of Kernels
+  int64_t most;                      // the greatest weight: 127, or less where greater ones would overflow
+  void (*gemm)(const Gemm&, Stored activations);
+  int64_t (*scratch)(int64_t depth);
+};
+
 // nullptr where this processor, or this build, does not have what they need.
 const Kernels* avx2_kernels();         // fp32 products
 const Kernels* avx512_kernels();       // fp32 products
 const Kernels* avx512_bf16_kernels();  // bf16 products with fp32 sums
 const Kernels* amx_kernels();          // the same, by AMX tiles
+const Int8Kernels* avx2_int8_kernels();
+const Int8Kernels* avx512_vnni_kernels();
+const Int8Kernels* amx_int8_kernels();
 
 }  // namespace electra::cpu

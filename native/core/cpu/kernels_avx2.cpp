@@ -43,6 +43,16 @@ struct Vec256 {
   static Vec256 load(const Bf16* p) { return {widen(_mm_loadu_si128((const __m128i*)p))}; }
   static Vec256 load(const Bf16* p, int64_t n) { return n >= kLanes ? load(p) : Vec256{widen(some(p, n))}; }
 
+  static Vec256 load(const int32_t* p) {
+    return {_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i*)p))};
+  }
+
+  // Whole numbers from 0 to 255; what is beyond them is clamped.
+  void store_u8(uint8_t* p) const {
+    const __m256i whole = _mm256_cvtps_epi32(v);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64((__m128i*)p, _mm_packus_epi16(words, words));
+  }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   void store(float* p, int64_t n) const {
     if (n >= kLanes) {
@@ -84,6 +94,9 @@ struct Vec256 {
   }
 };
 
+// Four elements as one float, so that the compiler broadcasts them from memory and not through a register.
+using Four [[gnu::may_alias, gnu::aligned(1)]] = float;
+
 // 6 x 2 sums, two vectors of the panel and one broadcast: 15 of 16 registers.
 struct Path {
   using Vec = Vec256;
@@ -121,13 +134,54 @@ struct Path {
   static void end() {}
 };
 
-constexpr Kernels kFp32 = Loops<Path>::table("avx2", Stored::kFp32);
+constexpr Kernels kTable = Loops<Path>::table("avx2", Stored::kFp32);
+
+// Two products are added in 16 bits before they are widened, so weights have 7 bits: 2 x 255 x 63 is below 32768.
+struct Int8Path {
+  using Vec = Vec256;
+  static constexpr int64_t kTileRows = 6, kPanelVecs = 2, kDepthStep = 4, kMost = 63;
+  static constexpr bool kStoresBf16 = false;
+
+  template <int kRows>
+  [[gnu::noinline]] static void tile_of_rows(const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth,
+                                             int32_t* out) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    // One vector of the panel after the other: the sums of both, and what is on its way to them, are too many.
+    for (int half = 0; half < 2; ++half, b += 32, out += 8) {
+      __m256i sums[kRows];
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) sums[r] = _mm256_setzero_si256();
+      const int8_t* weights = b;
+      for (int64_t k = 0; k < depth; k += 4, weights += 64) {
+        fetch_ahead(weights);
+        const __m256i w = _mm256_loadu_si256((const __m256i*)weights);
+#pragma GCC unroll 12
+        for (int r = 0; r < kRows; ++r) {
+          const auto* four = reinterpret_cast<const Four*>(a + r * lda + k);
+          const __m256i x = _mm256_castps_si256(_mm256_set1_ps(*four));
+          sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), ones));
+        }
+      }
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) _mm256_storeu_si256((__m256i*)(out + r * 16), sums[r]);
+    }
+  }
+
+  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth, int32_t* out) {
+    tile_of<Int8Path>(rows, a, lda, b, depth, out);
+  }
+  static void begin() {}
+  static void end() {}
+};
+
+constexpr Int8Kernels kInt8Table = Int8Loops<Int8Path>::table("avx2_int8");
 
 }  // namespace
 
 namespace electra::cpu {
 
-const Kernels* avx2_kernels() { return &kFp32; }
+const Kernels* avx2_kernels() { return &kTable; }
+const Int8Kernels* avx2_int8_kernels() { return &kInt8Table; }
 
 }  // namespace electra::cpu
 
@@ -136,6 +190,7 @@ const Kernels* avx2_kernels() { return &kFp32; }
 namespace electra::cpu {
 
 const Kernels* avx2_kernels() { return nullptr; }
+const Int8Kernels* avx2_int8_kernels() { return nullptr; }
 
 }  // namespace electra::cpu
 

@@ -119,14 +119,66 @@ inline V activate(V x) {
   return x;
 }
 
+// out[rows, cols of one panel] = act(value(row, col)), where `value` gives a vector of them.
+template <typename Vec, Act act, typename Value, typename Out>
+inline void finish_as(const Value& value, int64_t rows, int64_t cols, Out* out, int64_t ldo) {
+  for (int64_t row = 0; row < rows; ++row, out += ldo) {
+    for (int64_t col = 0; col < cols; col += Vec::kLanes) {
+      const Vec x = activate<act>(value(row, col));
+      if (cols - col >= Vec::kLanes) {
+        x.store(out + col);
+      } else {
+        x.store(out + col, cols - col);
+      }
+    }
+  }
+}
+
+template <typename Vec, typename Value, typename Out>
+inline void finish(Act act, const Value& value, int64_t rows, int64_t cols, Out* out, int64_t ldo) {
+  switch (act) {
+#define ELECTRA_ACT(name) \
+  case Act::name:         \
+    return finish_as<Vec, Act::name>(value, rows, cols, out, ldo);
+    ELECTRA_ACT(kNone)
+    ELECTRA_ACT(kGelu)
+    ELECTRA_ACT(kGelu10)
+    ELECTRA_ACT(kGeluTanh)
+    ELECTRA_ACT(kHardswish)
+    ELECTRA_ACT(kLeakyRelu)
+    ELECTRA_ACT(kMish)
+    ELECTRA_ACT(kQuickGelu)
+    ELECTRA_ACT(kRelu)
+    ELECTRA_ACT(kRelu2)
+    ELECTRA_ACT(kRelu6)
+    ELECTRA_ACT(kSigmoid)
+    ELECTRA_ACT(kSilu)
+    ELECTRA_ACT(kTanh)
+#undef ELECTRA_ACT
+  }
+}
+
+// Rows of a tile, so that tiles of one block are of like height: 16 rows are 8 + 8, not 12 + 4.
+inline int64_t tile_rows(int64_t rows_left, int64_t most) {
+  const int64_t tiles = (rows_left + most - 1) / most;
+  return (rows_left + tiles - 1) / tiles;
+}
+
+// Rows of activations that are multiplied with one panel after the other before the next rows are: as many as stay in
+// the second-level cache beside a panel.
+inline int64_t block_rows(int64_t row_bytes, int64_t tile_rows) {
+  constexpr int64_t kBytes = 192 << 10;
+  const int64_t fitting = kBytes / row_bytes;
+  return fitting < 4 * tile_rows ? 4 * tile_rows : fitting / tile_rows * tile_rows;
+}
+
 // The tile of as many rows, where each height is compiled by itself.
-template <typename P, typename From, int kRows = 1>
-inline void tile_of(int64_t rows, const typename P::Element* a, int64_t lda, const From* b, int64_t depth,
-                    float* out) {
+template <typename P, int kRows = 1, typename A, typename B, typename Sum>
+inline void tile_of(int64_t rows, const A* a, int64_t lda, const B* b, int64_t depth, Sum* out) {
   if (rows == kRows) {
     P::template tile_of_rows<kRows>(a, lda, b, depth, out);
   } else if constexpr (kRows < P::kTileRows) {
-    tile_of<P, From, kRows + 1>(rows, a, lda, b, depth, out);
+    tile_of<P, kRows + 1>(rows, a, lda, b, depth, out);
   }
 }
 
@@ -140,68 +192,18 @@ struct Loops {
   static constexpr int64_t kDepthStep = P::kDepthStep;
   static constexpr int64_t kTileRows = P::kTileRows;
 
-  // Rows of activations that are multiplied with one panel after the other before the next rows are: as many as stay
-  // in the second-level cache beside a panel.
-  static int64_t block_rows(int64_t depth) {
-    constexpr int64_t kBytes = 192 << 10;
-    const int64_t fitting = kBytes / (depth * static_cast<int64_t>(sizeof(Element)));
-    return fitting < 4 * kTileRows ? 4 * kTileRows : fitting / kTileRows * kTileRows;
-  }
-
-  // Rows of a tile, so that tiles of one block are of like height: 16 rows are 8 + 8, not 12 + 4.
-  static int64_t tile_rows(int64_t rows_left) {
-    const int64_t tiles = (rows_left + kTileRows - 1) / kTileRows;
-    return (rows_left + tiles - 1) / tiles;
-  }
-
-  template <Act act, typename Out>
-  static void finish(const float* sums, int64_t rows, int64_t cols, const float* bias, Out* out, int64_t ldo) {
-    for (int64_t row = 0; row < rows; ++row, sums += kPanel, out += ldo) {
-      for (int64_t col = 0; col < cols; col += kLanes) {
-        const Vec x = activate<act>(Vec::load(sums + col) + Vec::load(bias + col));
-        if (cols - col >= kLanes) {
-          x.store(out + col);
-        } else {
-          x.store(out + col, cols - col);
-        }
-      }
-    }
-  }
-
-  template <typename Out>
-  static void finish(Act act, const float* sums, int64_t rows, int64_t cols, const float* bias, Out* out,
-                     int64_t ldo) {
-    switch (act) {
-#define ELECTRA_ACT(name)                                          \
-  case Act::name:                                                  \
-    return finish<Act::name>(sums, rows, cols, bias, out, ldo);
-      ELECTRA_ACT(kNone)
-      ELECTRA_ACT(kGelu)
-      ELECTRA_ACT(kGelu10)
-      ELECTRA_ACT(kGeluTanh)
-      ELECTRA_ACT(kHardswish)
-      ELECTRA_ACT(kLeakyRelu)
-      ELECTRA_ACT(kMish)
-      ELECTRA_ACT(kQuickGelu)
-      ELECTRA_ACT(kRelu)
-      ELECTRA_ACT(kRelu2)
-      ELECTRA_ACT(kRelu6)
-      ELECTRA_ACT(kSigmoid)
-      ELECTRA_ACT(kSilu)
-      ELECTRA_ACT(kTanh)
-#undef ELECTRA_ACT
-    }
-  }
-
   // out[rows, cols of one panel]
   template <typename From, typename Out>
   static void panel_product(const Element* a, int64_t lda, int64_t rows, const From* b, int64_t depth,
                             int64_t cols, const float* bias, Act act, Out* out, int64_t ldo) {
     alignas(64) float sums[kTileRows * kPanel];
     for (int64_t row = 0; row < rows;) {
-      const int64_t count = tile_rows(rows - row);
+      const int64_t count = tile_rows(rows - row, kTileRows);
       P::tile(count, a + row * lda, lda, b, depth, sums);
-      finish(act, sums, count, cols, bias, out + row * ldo, ldo);
+      const auto value = [&](int64_t i, int64_t col) {
+        return Vec::load(sums + i * kPanel + col) + Vec::load(bias + col);
+      };
+      finish<Vec>(act, value, count, cols, out + row * ldo, ldo);
       row += count;
     }
   }
@@ -210,7 +212,7 @@ struct Loops {
   static void gemm_of(const Gemm& g, Out* out) {
     const Weights& w = *g.weights;
     const int64_t depth = round_up(w.depth, kDepthStep);
-    const int64_t step = block_rows(w.depth);
+    const int64_t step = block_rows(w.depth * static_cast<int64_t>(sizeof(Element)), kTileRows);
     const auto* a = static_cast<const Element*>(g.a);
     for (int64_t row = 0; row < g.rows; row += step) {
       const int64_t rows = least(step, g.rows - row);
@@ -387,6 +389,8 @@ struct Loops {
         return Vec::load(static_cast<const Fp16*>(table.rows) + at, count);
       case Stored::kBf16:
         return Vec::load(static_cast<const Bf16*>(table.rows) + at, count);
+      case Stored::kInt8:
+        break;
     }
     return Vec::all(0.0f);
   }
@@ -405,6 +409,110 @@ struct Loops {
 
   static constexpr Kernels table(const char* name, Stored activations) {
     return {name, activations, kPanel, kGroup, kDepthStep, P::kExpands, gemm, norm, attend, embed, attend_scratch};
+  }
+};
+
+// Products of int8 for a path that has
+//   Vec, kTileRows, kPanelVecs, kDepthStep (a multiple of kGroup, 4), kMost; kStoresBf16: whether Vec does
+//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums of unsigned a times signed b
+//   begin(), end()
+template <typename P>
+struct Int8Loops {
+  using Vec = typename P::Vec;
+  static constexpr int64_t kLanes = Vec::kLanes, kGroup = 4;
+  static constexpr int64_t kPanel = P::kPanelVecs * kLanes;
+
+  // A block of quantized rows, then what belongs to each: its scale and its zero.
+  struct Block {
+    int64_t ld, rows, scales, zeros, total;
+    explicit Block(int64_t depth) {
+      // Not a power of two, or rows would fall on the same few lines of the cache.
+      ld = round_up(depth, P::kDepthStep) + 64;
+      rows = block_rows(ld, P::kTileRows);
+      scales = round_up(rows * ld, 64);
+      zeros = scales + round_up(rows * static_cast<int64_t>(sizeof(float)), 64);
+      total = zeros + round_up(rows * static_cast<int64_t>(sizeof(float)), 64);
+    }
+  };
+  static int64_t scratch(int64_t depth) { return Block(depth).total; }
+
+  template <typename In>
+  static void quantize(const In* x, int64_t depth, uint8_t* u, float& scale, float& zero) {
+    Vec least = Vec::all(0.0f), most = Vec::all(0.0f);
+    for (int64_t i = 0; i < depth; i += kLanes) {
+      const Vec value = Vec::load(x + i, depth - i);
+      least = Vec::min(least, value);
+      most = Vec::max(most, value);
+    }
+    const float low = (Vec::all(0.0f) - least).highest(), high = most.highest();
+    const float range = low + high;
+    // A row of zeros, or one that is no number, keeps a scale that divides.
+    scale = range > 0 ? range / 255.0f : 1.0f;
+    const Vec inverse = Vec::all(1.0f / scale), shift = Vec::round(Vec::all(low / scale));
+    zero = shift.highest();
+    for (int64_t i = 0; i < depth; i += kLanes) {
+      (Vec::round(Vec::load(x + i, depth - i) * inverse) + shift).store_u8(u + i);
+    }
+  }
+
+  template <typename In, typename Out>
+  static void gemm_of(const Gemm& g, const In* a, Out* out) {
+    const Weights& w = *g.weights;
+    const Block block(w.depth);
+    const int64_t depth = round_up(w.depth, P::kDepthStep);
+    auto* quantized = reinterpret_cast<uint8_t*>(g.scratch);
+    auto* scales = reinterpret_cast<float*>(g.scratch + block.scales);
+    auto* zeros = reinterpret_cast<float*>(g.scratch + block.zeros);
+    alignas(64) int32_t sums[P::kTileRows * kPanel];
+    for (int64_t first = 0; first < g.rows; first += block.rows) {
+      const int64_t rows = least(block.rows, g.rows - first);
+      for (int64_t i = 0; i < rows; ++i) {
+        quantize(a + (first + i) * g.lda, w.depth, quantized + i * block.ld, scales[i], zeros[i]);
+      }
+      for (int64_t p = g.first_panel; p < g.end_panel; ++p) {
+        const auto* b = reinterpret_cast<const int8_t*>(w.panels) + p * depth * kPanel;
+        const int64_t left = p * kPanel, cols = least(kPanel, w.cols - left);
+        for (int64_t row = 0; row < rows;) {
+          const int64_t count = tile_rows(rows - row, P::kTileRows);
+          P::tile(count, quantized + row * block.ld, block.ld, b, depth, sums);
+          const auto value = [&](int64_t i, int64_t col) {
+            const Vec sum = Vec::load(sums + i * kPanel + col);
+            const Vec of_zero = Vec::all(zeros[row + i]) * Vec::load(w.sums + left + col);
+            const Vec scale = Vec::all(scales[row + i]) * Vec::load(w.scales + left + col);
+            return Vec::fma(sum - of_zero, scale, Vec::load(w.bias + left + col));
+          };
+          finish<Vec>(g.act, value, count, cols, out + (first + row) * g.ldo + left, g.ldo);
+          row += count;
+        }
+      }
+    }
+  }
+
+  template <typename In>
+  static void gemm_from(const Gemm& g) {
+    const auto* a = static_cast<const In*>(g.a);
+    if (g.out_fp32) {
+      gemm_of(g, a, static_cast<float*>(g.out));
+    } else {
+      gemm_of(g, a, static_cast<In*>(g.out));
+    }
+  }
+
+  static void gemm(const Gemm& g, Stored activations) {
+    P::begin();
+    if constexpr (P::kStoresBf16) {
+      if (activations == Stored::kBf16) {
+        gemm_from<Bf16>(g);
+        P::end();
+        return;
+      }
+    }
+    if (activations == Stored::kFp32) gemm_from<float>(g);
+    P::end();
+  }
+
+  static constexpr Int8Kernels table(const char* name) {
+    return {name, kPanel, kGroup, P::kDepthStep, P::kMost, gemm, scratch};
   }
 };
 

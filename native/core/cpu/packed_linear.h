@@ -28,6 +28,9 @@ class PackedLinear {
   // `weight` [cols, depth] in the dtype that it is kept in (fp32, fp16 or bf16; what the kernels multiply without
   // expanding it must be of their own), `bias` [cols].
   PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels, Team& team);
+  // In int8, each column by its own greatest element; `weight` in fp32.
+  PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels, const Int8Kernels& int8,
+               Team& team);
 
   struct Input {
     const std::byte* a;
@@ -39,16 +42,28 @@ class PackedLinear {
     bool fp32;
   };
   // The members of a team share a product: each takes some panels, or some rows where there are few panels.
-  void operator()(Input input, Output output, Act act, Part part) const;
+  // `scratch` is the member's own, Int8Kernels::scratch bytes; for int8 only.
+  void operator()(Input input, Output output, Act act, Part part, std::byte* scratch = nullptr) const;
 
   int64_t depth() const noexcept { return weights_.depth; }
   int64_t cols() const noexcept { return weights_.cols; }
-  uint64_t bytes() const noexcept { return panels_.size() + bias_.size(); }
+  uint64_t bytes() const noexcept { return panels_.size() + bias_.size() + scales_.size() + sums_.size(); }
 
  private:
+  // How the panels are laid out.
+  struct Layout {
+    int64_t panel, group, depth_step;
+  };
+  // Makes room for the panels, and fills them by `pack(first panel, end panel)` on all members of the team.
+  template <typename Pack>
+  void lay_out(const at::Tensor& bias, int64_t cols, int64_t depth, int64_t element_size, Team& team, Pack pack);
+  int64_t num_panels() const { return (weights_.cols + layout_.panel - 1) / layout_.panel; }
+
   const Kernels* kernels_;
-  Memory panels_, bias_;
-  Weights weights_;
+  const Int8Kernels* int8_ = nullptr;
+  Layout layout_;
+  Memory panels_, bias_, scales_, sums_;
+  Weights weights_{};
 };
 
 Stored stored_as(at::ScalarType dtype);
