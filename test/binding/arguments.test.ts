@@ -148,12 +148,12 @@ describe('arguments of the binding', () => {
     [
       'another dtype',
       { ...spec(), dtype: 'int4' },
-      "spec.dtype must be one of 'auto', 'fp32', 'bf16', 'fp16', got 'int4'",
+      "spec.dtype must be one of 'auto', 'fp32', 'bf16', 'fp16', 'int8', got 'int4'",
     ],
     [
       'a dtype that is none',
       { ...spec(), dtype: 32 },
-      "spec.dtype must be one of 'auto', 'fp32', 'bf16', 'fp16', got a number",
+      "spec.dtype must be one of 'auto', 'fp32', 'bf16', 'fp16', 'int8', got a number",
     ],
     ['threads as text', { ...spec(), threads: '2' }, 'spec.threads must be a number, got a string'],
   ]

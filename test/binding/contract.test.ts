@@ -113,11 +113,11 @@ describe('the native contract', () => {
     await model.close()
   })
 
-  it('chooses bf16 for auto where the CPU has it, and fp32 elsewhere', async () => {
+  it('chooses bf16 for auto where the CPU has it, fp16 where it has AVX2, and fp32 elsewhere', async () => {
     const { features } = addon.cpuInfo()
     const has_bf16 = features.includes('avx512_bf16') || features.includes('amx_bf16')
     const model = await addon.Model.load(spec('', { dtype: 'auto' }))
-    assert.equal(model.info.dtype, has_bf16 ? 'bf16' : 'fp32')
+    assert.equal(model.info.dtype, has_bf16 ? 'bf16' : features.includes('avx2') ? 'fp16' : 'fp32')
     await model.close()
   })
 })

@@ -146,7 +146,9 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
     work.context = buffer(work.ld_hidden, size);
     work.intermediate = buffer(work.ld_intermediate, size);
     if (int8_ != nullptr) {
-      work.int8_scratch = Memory(static_cast<size_t>(int8_->scratch(std::max(widest, intermediate_size_))));
+      // The shallower a layer is, the more rows are quantized at a time: none of the three is always the largest.
+      work.int8_scratch = Memory(static_cast<size_t>(std::max(
+          {int8_->scratch(embedding_size_), int8_->scratch(hidden_size_), int8_->scratch(intermediate_size_)})));
     }
     work.attend_scratch =
         Memory(static_cast<size_t>(kernels_.attend_scratch(max_length_, hidden_size_ / heads_)));
