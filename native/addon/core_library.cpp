@@ -220,11 +220,12 @@ electra_model_info CoreModel::load(const LoadSpec& spec, const electra_stop& sto
     throw Fault(Fault::kOutOfRange, "threads must be a whole number from 1 to 1024");
   }
   electra_load_spec plain_spec = plain(spec);
-  // Without bf16 products, weights in fp16 are read twice as fast as in fp32, and multiplied in fp32 all the same.
+  // Without bf16 products, weights in fp16 are read twice as fast as in fp32, and multiplied in fp32 all the
+  // same.
   const platform::Cpu cpu = platform::cpu();
   plain_spec.cpu_dtype = cpu.has("amx_bf16") || cpu.has("avx512_bf16") ? ELECTRA_BF16
-                         : cpu.has("avx2")                            ? ELECTRA_FP16
-                                                                      : ELECTRA_FP32;
+                         : cpu.has("avx2")                             ? ELECTRA_FP16
+                                                                       : ELECTRA_FP32;
   electra_model_info info = {};
   call_core("MODEL_LOAD_FAILED",
             [&](electra_error* error) { return core_->load(&plain_spec, &stop, &model_, &info, error); });

@@ -13,7 +13,7 @@ namespace electra {
 struct Activation {
   const char* name;
   at::Tensor (*apply)(const at::Tensor& x);
-  const char* script;  // an expression in `x`
+  const char* script;              // an expression in `x`
   cpu::Act act = cpu::Act::kNone;  // the encoder's: what the CPU kernels have for it
 };
 

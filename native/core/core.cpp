@@ -121,7 +121,7 @@ struct ChosenDtype {
 
 ChosenDtype choose_dtype(const electra_load_spec& spec, c10::Device device, bool script) {
   if (spec.dtype == ELECTRA_INT8 && (script || !device.is_cpu() || cpu::Encoder::int8_kernels() == nullptr)) {
-    const std::string why = script             ? "an archive's own forward has no int8"
+    const std::string why = script            ? "an archive's own forward has no int8"
                             : device.is_cpu() ? "this CPU has no AVX2"
                                               : "int8 runs on the CPU only";
     throw CoreError(ELECTRA_INVALID_ARGUMENT, "dtype 'int8' cannot be used here: " + why + "; use 'auto'");
@@ -134,7 +134,8 @@ ChosenDtype choose_dtype(const electra_load_spec& spec, c10::Device device, bool
   }
   if (spec.cpu_dtype == ELECTRA_FP16 && cpu::Encoder::kernels_for(at::kHalf) != nullptr) {
     return {ELECTRA_FP16,
-            "The dtype is fp16, which weights are kept in and multiplied from in fp32, because this CPU has no bf16 "
+            "The dtype is fp16, which weights are kept in and multiplied from in fp32, because this CPU has "
+            "no bf16 "
             "arithmetic."};
   }
   return {ELECTRA_FP32, "The dtype is fp32 because this CPU has no kernels for a smaller one."};

@@ -2,8 +2,8 @@
 
 namespace electra {
 
-ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, const Serving& serving, int threads,
-                             const Stop& stop)
+ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, const Serving& serving,
+                             int threads, const Stop& stop)
     : pooling_(config.pooling),
       kernels_(serving.device.is_cpu() ? cpu::Encoder::kernels_for(serving.dtype) : nullptr) {
   if (kernels_ != nullptr) {

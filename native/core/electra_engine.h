@@ -1,5 +1,5 @@
-// ElectraClassifier by name from its weights: packed rows, no interpreter. Encoder and head are apart, so that another
-// head can follow the same encoder.
+// ElectraClassifier by name from its weights: packed rows, no interpreter. Encoder and head are apart, so
+// that another head can follow the same encoder.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,8 @@ namespace electra {
 class ElectraEngine final : public Engine {
  public:
   // `tensors` as checked_tensors returns them; `threads` of the CPU.
-  ElectraEngine(const ElectraConfig& config, TensorMap tensors, const Serving& serving, int threads, const Stop& stop);
+  ElectraEngine(const ElectraConfig& config, TensorMap tensors, const Serving& serving, int threads,
+                const Stop& stop);
 
   at::Tensor forward(const Batch& batch, const Stop& stop) override;
   uint64_t memory() const override;

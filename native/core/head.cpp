@@ -29,7 +29,8 @@ at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const std::vec
 }
 
 Head::Head(const ElectraConfig& config, TensorMap& tensors, at::Device device) {
-  const Serving serving{device, at::kFloat, device.is_cpu() ? cpu::Encoder::kernels_for(at::kFloat) : nullptr};
+  const Serving serving{device, at::kFloat,
+                        device.is_cpu() ? cpu::Encoder::kernels_for(at::kFloat) : nullptr};
   const std::string layers = "classifier.layers.";
   const std::string activation = layers + std::to_string(head_index(config, 0) + 1);
   if (config.hidden_activation == "SwishGLU") {

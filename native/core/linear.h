@@ -1,4 +1,5 @@
-// A linear layer, applied to [rows, in]: by libtorch's operator, or in fp32 on the CPU by the kernels of our own.
+// A linear layer, applied to [rows, in]: by libtorch's operator, or in fp32 on the CPU by the kernels of our
+// own.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,8 +13,8 @@ namespace electra {
 
 class Linear {
  public:
-  // `weight` [out, in] and `bias` [out] in the dtype and on the device that they serve in. `kernels` of fp32, or
-  // nullptr for libtorch's operator.
+  // `weight` [out, in] and `bias` [out] in the dtype and on the device that they serve in. `kernels` of fp32,
+  // or nullptr for libtorch's operator.
   Linear(at::Tensor weight, at::Tensor bias, const cpu::Kernels* kernels);
 
   at::Tensor operator()(const at::Tensor& x) const;

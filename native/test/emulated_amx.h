@@ -1,5 +1,5 @@
-// AMX's tiles in plain C++, so that the kernels which use them are tested on machines without them. Intel's manual,
-// volume 2, gives the operations (TDPBF16PS, TILELOADD …).
+// AMX's tiles in plain C++, so that the kernels which use them are tested on machines without them. Intel's
+// manual, volume 2, gives the operations (TDPBF16PS, TILELOADD …).
 #pragma once
 
 #include <cstdint>
@@ -49,7 +49,8 @@ inline void zero(int tile) {
 inline void loadd(int tile, const void* from, int64_t stride) {
   need_configuration();
   for (int row = 0; row < state.row_count[tile]; ++row) {
-    std::memcpy(state.tiles[tile].rows[row], static_cast<const char*>(from) + row * stride, state.row_bytes[tile]);
+    std::memcpy(state.tiles[tile].rows[row], static_cast<const char*>(from) + row * stride,
+                state.row_bytes[tile]);
   }
 }
 
@@ -86,7 +87,8 @@ inline void dpbusd(int sums, int a, int b) {
         int32_t sum;
         std::memcpy(&sum, state.tiles[sums].rows[row] + 4 * col, sizeof(sum));
         for (int i = 0; i < 4; ++i) {
-          sum += state.tiles[a].rows[row][4 * k + i] * static_cast<int8_t>(state.tiles[b].rows[k][4 * col + i]);
+          sum +=
+              state.tiles[a].rows[row][4 * k + i] * static_cast<int8_t>(state.tiles[b].rows[k][4 * col + i]);
         }
         std::memcpy(state.tiles[sums].rows[row] + 4 * col, &sum, sizeof(sum));
       }

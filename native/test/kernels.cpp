@@ -1,6 +1,6 @@
-// The CPU kernels against plain loops in double, for every table that this machine can run (AMX's by emulation), and
-// every shape that is a corner: fewer rows than a tile, columns and depths that fill no vector, lone tokens. Prints a
-// line for each table and exits with 1 where a result is off.
+// The CPU kernels against plain loops in double, for every table that this machine can run (AMX's by
+// emulation), and every shape that is a corner: fewer rows than a tile, columns and depths that fill no
+// vector, lone tokens. Prints a line for each table and exits with 1 where a result is off.
 #include "core/cpu/kernels.h"
 
 #include <algorithm>
@@ -47,7 +47,8 @@ uint16_t to_fp16(float value) {
 
 float from_fp16(uint16_t value) {
   const uint32_t magnitude = value & 0x7fff;
-  const uint32_t bits = (uint32_t{value} & 0x8000) << 16 | (magnitude == 0 ? 0 : (magnitude << 13) + 0x38000000);
+  const uint32_t bits =
+      (uint32_t{value} & 0x8000) << 16 | (magnitude == 0 ? 0 : (magnitude << 13) + 0x38000000);
   float widened;
   std::memcpy(&widened, &bits, sizeof(widened));
   return widened;
@@ -69,7 +70,8 @@ float get(const Memory& memory, Stored stored, int64_t index) {
   return stored == Stored::kFp16 ? from_fp16(bits) : from_bf16(bits);
 }
 
-void expect(const Kernels& kernels, const std::string& what, double actual, double expected, double tolerance) {
+void expect(const Kernels& kernels, const std::string& what, double actual, double expected,
+            double tolerance) {
   const double off = std::abs(actual - expected);
   // Not `off > tolerance`: NaN must fail.
   if (off <= tolerance * (1 + std::abs(expected))) return;
@@ -110,11 +112,13 @@ int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step
 // Rows that every buffer of activations has room for behind its last element.
 constexpr int64_t kSlack = 64;
 
-void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols, int64_t depth, const NamedAct& act,
-               bool out_fp32, float scale) {
-  const int64_t filled = round_up(depth, kernels.depth_step), panels = round_up(cols, kernels.panel) / kernels.panel;
+void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols, int64_t depth,
+               const NamedAct& act, bool out_fp32, float scale) {
+  const int64_t filled = round_up(depth, kernels.depth_step),
+                panels = round_up(cols, kernels.panel) / kernels.panel;
   const int64_t lda = depth + kSlack, ldo = cols + 3;
-  Memory a(static_cast<size_t>(rows * lda * 4)), weight(static_cast<size_t>(panels * kernels.panel * filled * 4));
+  Memory a(static_cast<size_t>(rows * lda * 4)),
+      weight(static_cast<size_t>(panels * kernels.panel * filled * 4));
   Memory bias(static_cast<size_t>(panels * kernels.panel * 4)), out(static_cast<size_t>(rows * ldo * 4));
   for (int64_t row = 0; row < rows; ++row) {
     // What lies behind a row is multiplied by 0, so it may be any number.
@@ -122,7 +126,8 @@ void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols
   }
   const auto place = [&](int64_t col, int64_t k) {
     const int64_t panel = col / kernels.panel * kernels.panel * filled;
-    return panel + (k / kernels.group * kernels.panel + col % kernels.panel) * kernels.group + k % kernels.group;
+    return panel + (k / kernels.group * kernels.panel + col % kernels.panel) * kernels.group +
+           k % kernels.group;
   };
   for (int64_t col = 0; col < cols; ++col) {
     bias.as<float>()[col] = uniform();
@@ -138,10 +143,12 @@ void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols
     for (int64_t col = 0; col < cols; ++col) {
       double sum = bias.as<float>()[col];
       for (int64_t k = 0; k < depth; ++k) {
-        sum += static_cast<double>(get(a, kernels.activations, row * lda + k)) * get(weight, stored, place(col, k));
+        sum += static_cast<double>(get(a, kernels.activations, row * lda + k)) *
+               get(weight, stored, place(col, k));
       }
-      expect(kernels, std::string(act.name) + " of a product of " + std::to_string(rows) + " x " +
-                          std::to_string(cols) + " x " + std::to_string(depth),
+      expect(kernels,
+             std::string(act.name) + " of a product of " + std::to_string(rows) + " x " +
+                 std::to_string(cols) + " x " + std::to_string(depth),
              get(out, as, row * ldo + col), act.apply(sum), tolerance);
     }
     if (as == Stored::kFp32 && row + 1 < rows) {
@@ -152,41 +159,46 @@ void test_gemm(const Kernels& kernels, Stored stored, int64_t rows, int64_t cols
   // One row by itself is the same to the last bit.
   Memory alone(static_cast<size_t>(ldo * 4));
   const int64_t row = rows / 2;
-  kernels.gemm({a.get() + row * lda * size_of(kernels.activations), lda, 1, &weights, 0, panels, alone.get(), ldo,
-                out_fp32, act.act, nullptr});
+  kernels.gemm({a.get() + row * lda * size_of(kernels.activations), lda, 1, &weights, 0, panels, alone.get(),
+                ldo, out_fp32, act.act, nullptr});
   for (int64_t col = 0; col < cols; ++col) {
     expect(kernels, "a row by itself", get(alone, as, col), get(out, as, row * ldo + col), 0);
   }
 }
 
-// A product of int8 against the same in double on what was quantized: the row by its own least and greatest element.
+// A product of int8 against the same in double on what was quantized: the row by its own least and greatest
+// element.
 void test_int8(const Int8Kernels& kernels, const Kernels& base, int64_t rows, int64_t cols, int64_t depth,
                bool out_fp32) {
   const Stored activations = base.activations;
-  const int64_t filled = round_up(depth, kernels.depth_step), panels = round_up(cols, kernels.panel) / kernels.panel;
+  const int64_t filled = round_up(depth, kernels.depth_step),
+                panels = round_up(cols, kernels.panel) / kernels.panel;
   const int64_t lda = depth + kSlack, ldo = cols + 3;
   Memory a(static_cast<size_t>(rows * lda * 4)), weight(static_cast<size_t>(panels * kernels.panel * filled));
-  Memory bias(static_cast<size_t>(panels * kernels.panel * 4)), scales(static_cast<size_t>(panels * kernels.panel * 4));
+  Memory bias(static_cast<size_t>(panels * kernels.panel * 4)),
+      scales(static_cast<size_t>(panels * kernels.panel * 4));
   Memory sums(static_cast<size_t>(panels * kernels.panel * 4)), out(static_cast<size_t>(rows * ldo * 4));
   Memory scratch(static_cast<size_t>(kernels.scratch(depth)));
   std::memset(scratch.get(), 0x55, scratch.size());
   for (int64_t i = 0; i < rows * lda; ++i) put(a, activations, i, uniform() * 2 + 0.5f);
   const auto place = [&](int64_t col, int64_t k) {
     const int64_t panel = col / kernels.panel * kernels.panel * filled;
-    return panel + (k / kernels.group * kernels.panel + col % kernels.panel) * kernels.group + k % kernels.group;
+    return panel + (k / kernels.group * kernels.panel + col % kernels.panel) * kernels.group +
+           k % kernels.group;
   };
   for (int64_t col = 0; col < cols; ++col) {
     bias.as<float>()[col] = uniform();
     scales.as<float>()[col] = 0.001f * (1 + uniform() / 2);
     for (int64_t k = 0; k < depth; ++k) {
       // The greatest ones too: they are what overflows.
-      const auto w = static_cast<int8_t>(col % 3 == 0 ? kernels.most : uniform() * static_cast<float>(kernels.most));
+      const auto w =
+          static_cast<int8_t>(col % 3 == 0 ? kernels.most : uniform() * static_cast<float>(kernels.most));
       weight.as<int8_t>()[place(col, k)] = w;
       sums.as<int32_t>()[col] += w;
     }
   }
-  const Weights weights{weight.get(), bias.as<float>(), cols, depth, Stored::kInt8, scales.as<float>(),
-                        sums.as<int32_t>()};
+  const Weights weights{weight.get(),       bias.as<float>(),  cols, depth, Stored::kInt8,
+                        scales.as<float>(), sums.as<int32_t>()};
   kernels.gemm({a.get(), lda, rows, &weights, 0, panels, out.get(), ldo, out_fp32, Act::kNone, scratch.get()},
                activations);
   const Stored as = out_fp32 ? Stored::kFp32 : activations;
@@ -204,7 +216,8 @@ void test_int8(const Int8Kernels& kernels, const Kernels& base, int64_t rows, in
       }
       const double factor = scales.as<float>()[col];
       // Each element is off by half a step at most, and by another half where the zero was rounded.
-      const double tolerance = scale * factor * static_cast<double>(kernels.most) * static_cast<double>(depth) + 5e-3;
+      const double tolerance =
+          scale * factor * static_cast<double>(kernels.most) * static_cast<double>(depth) + 5e-3;
       const double expected = sum * factor + bias.as<float>()[col];
       const std::string what = std::string(kernels.name) + " product of " + std::to_string(rows) + " x " +
                                std::to_string(cols) + " x " + std::to_string(depth);
@@ -213,8 +226,8 @@ void test_int8(const Int8Kernels& kernels, const Kernels& base, int64_t rows, in
   }
   Memory alone(static_cast<size_t>(ldo * 4));
   const int64_t row = rows / 2;
-  kernels.gemm({a.get() + row * lda * size_of(activations), lda, 1, &weights, 0, panels, alone.get(), ldo, out_fp32,
-                Act::kNone, scratch.get()},
+  kernels.gemm({a.get() + row * lda * size_of(activations), lda, 1, &weights, 0, panels, alone.get(), ldo,
+                out_fp32, Act::kNone, scratch.get()},
                activations);
   for (int64_t col = 0; col < cols; ++col) {
     expect(base, "a row of int8 by itself", get(alone, as, col), get(out, as, row * ldo + col), 0);
@@ -231,7 +244,8 @@ void test(const Int8Kernels& kernels, const Kernels& base) {
 
 void test_norm(const Kernels& kernels, int64_t rows, int64_t size, bool residual) {
   const int64_t ld = size + 5;
-  Memory y(static_cast<size_t>(rows * ld * 4)), x(static_cast<size_t>(rows * ld * 4)), a(static_cast<size_t>(rows * ld * 4));
+  Memory y(static_cast<size_t>(rows * ld * 4)), x(static_cast<size_t>(rows * ld * 4)),
+      a(static_cast<size_t>(rows * ld * 4));
   Memory weight(static_cast<size_t>(size * 4)), bias(static_cast<size_t>(size * 4));
   for (int64_t i = 0; i < rows * ld; ++i) {
     y.as<float>()[i] = uniform() * 3 + 1;
@@ -243,8 +257,8 @@ void test_norm(const Kernels& kernels, int64_t rows, int64_t size, bool residual
   }
   std::vector<float> before(x.as<float>(), x.as<float>() + rows * ld);
   constexpr float kEps = 1e-12f;
-  kernels.norm({y.as<float>(), ld, x.as<float>(), ld, a.get(), ld, rows, size, weight.as<float>(), bias.as<float>(),
-                kEps, residual});
+  kernels.norm({y.as<float>(), ld, x.as<float>(), ld, a.get(), ld, rows, size, weight.as<float>(),
+                bias.as<float>(), kEps, residual});
   for (int64_t row = 0; row < rows; ++row) {
     const auto input = [&](int64_t i) {
       return static_cast<double>(y.as<float>()[row * ld + i]) + (residual ? before[row * ld + i] : 0);
@@ -289,13 +303,16 @@ void test_attend(const Kernels& kernels, int64_t length, int64_t head_size, int6
     for (double& score : share) sum += score = std::exp(score - highest);
     for (int64_t i = 0; i < head_size; ++i) {
       double expected = 0;
-      for (int64_t key = 0; key < length; ++key) expected += share[static_cast<size_t>(key)] / sum * at(2, key, i);
-      expect(kernels, "attention over " + std::to_string(length) + " tokens, heads of " + std::to_string(head_size),
+      for (int64_t key = 0; key < length; ++key)
+        expected += share[static_cast<size_t>(key)] / sum * at(2, key, i);
+      expect(kernels,
+             "attention over " + std::to_string(length) + " tokens, heads of " + std::to_string(head_size),
              get(out, stored, query * ldo + head + i), expected, stored == Stored::kFp32 ? 1e-5 : 1e-2);
     }
   }
   for (int64_t i = 0; i < head; ++i) expect(kernels, "the head before", get(out, stored, i), 0, 0);
-  for (int64_t i = 0; i < head_size; ++i) expect(kernels, "the head behind", get(out, stored, 2 * head + i), 0, 0);
+  for (int64_t i = 0; i < head_size; ++i)
+    expect(kernels, "the head behind", get(out, stored, 2 * head + i), 0, 0);
 }
 
 void test_embed(const Kernels& kernels, Stored stored, int64_t size) {
@@ -307,14 +324,23 @@ void test_embed(const Kernels& kernels, Stored stored, int64_t size) {
   for (int64_t i = 0; i < kPositions * size; ++i) put(positions, stored, i, uniform());
   const int32_t ids[] = {10, 0, 3, 3}, type_ids[] = {0, 1, 1, 0};
   for (const int32_t* given : {static_cast<const int32_t*>(nullptr), type_ids}) {
-    kernels.embed({ids, given, 4, 5, size, {words.get(), stored}, {types.get(), stored}, {positions.get(), stored},
-                   y.as<float>(), size});
+    kernels.embed({ids,
+                   given,
+                   4,
+                   5,
+                   size,
+                   {words.get(), stored},
+                   {types.get(), stored},
+                   {positions.get(), stored},
+                   y.as<float>(),
+                   size});
     for (int64_t token = 0; token < 4; ++token) {
       for (int64_t i = 0; i < size; ++i) {
         const double expected = static_cast<double>(get(words, stored, ids[token] * size + i)) +
                                 get(types, stored, (given ? given[token] : 0) * size + i) +
                                 get(positions, stored, (5 + token) * size + i);
-        expect(kernels, "an embedding of " + std::to_string(size), y.as<float>()[token * size + i], expected, 1e-6);
+        expect(kernels, "an embedding of " + std::to_string(size), y.as<float>()[token * size + i], expected,
+               1e-6);
       }
     }
   }
@@ -327,7 +353,8 @@ void test(const Kernels& kernels) {
   for (const Stored as : stored) {
     for (int64_t rows = 1; rows <= 40; ++rows) test_gemm(kernels, as, rows, 48, 40, kActs[0], true, 1);
     for (const int64_t cols : {1, 7, 16, 31, 33, 100}) test_gemm(kernels, as, 5, cols, 64, kActs[0], true, 1);
-    for (const int64_t depth : {1, 2, 3, 31, 33, 384, 1100}) test_gemm(kernels, as, 13, 20, depth, kActs[0], true, 1);
+    for (const int64_t depth : {1, 2, 3, 31, 33, 384, 1100})
+      test_gemm(kernels, as, 13, 20, depth, kActs[0], true, 1);
     test_gemm(kernels, as, 300, 40, 1536, kActs[0], true, 1);
     test_embed(kernels, as, 1);
     for (const int64_t size : {7, 16, 40, 128}) test_embed(kernels, as, size);

@@ -100,7 +100,10 @@ describe('the CPU encoder', () => {
           }
           assert.deepEqual(results[1], results[0])
           assert.deepEqual(results[2], results[0])
-          assert.ok(new Set(results[0]).size > lengths.length / 2, 'logits that do not depend on the row prove nothing')
+          assert.ok(
+            new Set(results[0]).size > lengths.length / 2,
+            'logits that do not depend on the row prove nothing',
+          )
         })).timeout(120_000)
     }
 
@@ -132,7 +135,11 @@ describe('the CPU encoder', () => {
     await withIsa('avx2', async () => {
       await using classifier = await ElectraClassifier.load()
       assert.equal(classifier.info.dtype, 'fp16')
-      assert.ok(classifier.info.notes.includes('The encoder runs on the library’s own kernels for avx2.'.replace('’', "'")))
+      assert.ok(
+        classifier.info.notes.includes(
+          'The encoder runs on the library’s own kernels for avx2.'.replace('’', "'"),
+        ),
+      )
     })
   })
 
@@ -141,7 +148,10 @@ describe('the CPU encoder', () => {
       ElectraClassifier.load(join(FIXTURES, 'traces', 'mean', 'model.pt'), { dtype: 'int8' }),
       (error: Error) => {
         assert.ok(error instanceof RangeError, String(error))
-        assert.match(error.message, /dtype 'int8' cannot be used here: an archive's own forward has no int8; use 'auto'/)
+        assert.match(
+          error.message,
+          /dtype 'int8' cannot be used here: an archive's own forward has no int8; use 'auto'/,
+        )
         return true
       },
     )

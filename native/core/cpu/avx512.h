@@ -1,5 +1,5 @@
-// Vectors of 16 floats, and the tiles that suit 32 registers of them. Included after kernels_impl.h, by files that are
-// compiled for AVX-512.
+// Vectors of 16 floats, and the tiles that suit 32 registers of them. Included after kernels_impl.h, by files
+// that are compiled for AVX-512.
 #include <immintrin.h>
 
 namespace {
@@ -59,7 +59,9 @@ struct Vec512 {
   static Vec512 fnma(Vec512 a, Vec512 b, Vec512 c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
   static Vec512 min(Vec512 a, Vec512 b) { return {_mm512_min_ps(a.v, b.v)}; }
   static Vec512 max(Vec512 a, Vec512 b) { return {_mm512_max_ps(a.v, b.v)}; }
-  static Vec512 round(Vec512 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+  static Vec512 round(Vec512 a) {
+    return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
   static Vec512 scale(Vec512 a, Vec512 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
   // a < b ? x : y
   static Vec512 where_less(Vec512 a, Vec512 b, Vec512 x, Vec512 y) {
@@ -76,6 +78,5 @@ struct Tiles512 {
   using Vec = Vec512;
   static constexpr int64_t kTileRows = 12, kPanelVecs = 2;
 };
-
 
 }  // namespace

@@ -14,11 +14,11 @@ namespace electra::cpu {
 
 namespace {
 
-// Tokens that one thread takes through the layers at a time: enough to multiply each weight that is read from memory
-// often, and few enough to stay in the second-level cache.
+// Tokens that one thread takes through the layers at a time: enough to multiply each weight that is read from
+// memory often, and few enough to stay in the second-level cache.
 constexpr int64_t kGroupTokens = 128;
-// Below this many tokens for each thread, all threads work on the same rows: each reads a part of the weights then,
-// where they would all read all of them.
+// Below this many tokens for each thread, all threads work on the same rows: each reads a part of the weights
+// then, where they would all read all of them.
 constexpr int64_t kTokensAlone = 32;
 
 at::ScalarType narrowest(const std::vector<at::Tensor>& weights) {
@@ -52,7 +52,7 @@ struct Encoder::Run {
   Group group;
   const Stop& stop;
   std::atomic<bool>& stopped;
-  float* pooled;  // [rows of the batch, hidden]
+  float* pooled;    // [rows of the batch, hidden]
   Workspace& work;  // of the group: shared where several members work on it
   Workspace& own;   // of the member: for what it needs by itself
   Part part;
@@ -76,7 +76,8 @@ const Kernels* Encoder::kernels_for(at::ScalarType dtype) {
   const bool bf16 = dtype == at::kBFloat16 || dtype == at::kChar;
   const Kernels* kernels = nullptr;
   if (bf16 && cpu.has("amx_bf16")) kernels = amx_kernels();
-  if (kernels == nullptr && bf16 && cpu.has("avx512_bf16") && cpu.has("avx512_vnni")) kernels = avx512_bf16_kernels();
+  if (kernels == nullptr && bf16 && cpu.has("avx512_bf16") && cpu.has("avx512_vnni"))
+    kernels = avx512_bf16_kernels();
   if (kernels == nullptr && cpu.has("avx512f")) kernels = avx512_kernels();
   if (kernels == nullptr && cpu.has("avx2")) kernels = avx2_kernels();
   return kernels;
@@ -91,8 +92,8 @@ const Int8Kernels* Encoder::int8_kernels() {
   return kernels;
 }
 
-Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType dtype, const Kernels& kernels,
-                 int threads, const Stop& stop)
+Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType dtype,
+                 const Kernels& kernels, int threads, const Stop& stop)
     : kernels_(kernels),
       int8_(dtype == at::kChar ? int8_kernels() : nullptr),
       pooling_(config.pooling),
@@ -146,9 +147,11 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
     work.context = buffer(work.ld_hidden, size);
     work.intermediate = buffer(work.ld_intermediate, size);
     if (int8_ != nullptr) {
-      // The shallower a layer is, the more rows are quantized at a time: none of the three is always the largest.
-      work.int8_scratch = Memory(static_cast<size_t>(std::max(
-          {int8_->scratch(embedding_size_), int8_->scratch(hidden_size_), int8_->scratch(intermediate_size_)})));
+      // The shallower a layer is, the more rows are quantized at a time: none of the three is always the
+      // largest.
+      work.int8_scratch =
+          Memory(static_cast<size_t>(std::max({int8_->scratch(embedding_size_), int8_->scratch(hidden_size_),
+                                               int8_->scratch(intermediate_size_)})));
     }
     work.attend_scratch =
         Memory(static_cast<size_t>(kernels_.attend_scratch(max_length_, hidden_size_ / heads_)));
@@ -170,7 +173,8 @@ at::Tensor Encoder::take_table(TensorMap& tensors, const std::string& name) {
 }
 
 Encoder::LayerNorm Encoder::take_norm(TensorMap& tensors, const std::string& prefix) {
-  LayerNorm norm{take(tensors, prefix + ".weight").to(at::kFloat), take(tensors, prefix + ".bias").to(at::kFloat)};
+  LayerNorm norm{take(tensors, prefix + ".weight").to(at::kFloat),
+                 take(tensors, prefix + ".bias").to(at::kFloat)};
   bytes_ += norm.weight.nbytes() + norm.bias.nbytes();
   return norm;
 }
@@ -201,8 +205,8 @@ at::Tensor Encoder::operator()(const Batch& batch, const Stop& stop) {
     longest = std::max<int64_t>(longest, batch.cu_seqlens[row + 1] - batch.cu_seqlens[row]);
   }
   // Apart only where no thread would wait long for the one that has the longest row.
-  const bool together =
-      members > 1 && (batch.total_tokens() < members * kTokensAlone || 4 * members * longest > 5 * batch.total_tokens());
+  const bool together = members > 1 && (batch.total_tokens() < members * kTokensAlone ||
+                                        4 * members * longest > 5 * batch.total_tokens());
   const std::vector<Group> groups = this->groups(batch, together);
   std::atomic<bool> stopped{false};
   float* out = pooled.mutable_data_ptr<float>();
@@ -273,7 +277,8 @@ void Encoder::forward(const Run& run) const {
     if (part.member == 0 && run.stop.requested()) run.stopped.store(true, std::memory_order_relaxed);
     run.wait();
     if (run.stopped.load(std::memory_order_relaxed)) return;
-    layer.query_key_value({a, lda, tokens}, {work.query.get(), work.ld_query, false}, Act::kNone, part, scratch);
+    layer.query_key_value({a, lda, tokens}, {work.query.get(), work.ld_query, false}, Act::kNone, part,
+                          scratch);
     run.wait();
     // What follows the last layer's attention is wanted for the first token of each row only.
     const bool first_only = pooling_ == Pooling::kCls && &layer == &layers_.back();
@@ -283,7 +288,8 @@ void Encoder::forward(const Run& run) const {
       const Share share(hidden_size_, part);
       for (int64_t i = 0; i < tokens; ++i) {
         float* x = work.x.as<float>() + share.first;
-        std::memmove(x + i * work.ld_fp32, x + run.start(i) * work.ld_fp32, (share.end - share.first) * sizeof(float));
+        std::memmove(x + i * work.ld_fp32, x + run.start(i) * work.ld_fp32,
+                     (share.end - share.first) * sizeof(float));
       }
     }
     run.wait();
@@ -292,7 +298,8 @@ void Encoder::forward(const Run& run) const {
     run.wait();
     norm(layer.attention_norm, run, tokens, hidden_size_, true);
     run.wait();
-    layer.intermediate({a, lda, tokens}, {work.intermediate.get(), work.ld_intermediate, false}, act_, part, scratch);
+    layer.intermediate({a, lda, tokens}, {work.intermediate.get(), work.ld_intermediate, false}, act_, part,
+                       scratch);
     run.wait();
     layer.output({work.intermediate.get(), work.ld_intermediate, tokens}, {work.y.get(), work.ld_fp32, true},
                  Act::kNone, part, scratch);
@@ -306,7 +313,9 @@ void Encoder::forward(const Run& run) const {
 
 void Encoder::embed(const Run& run) const {
   Workspace& work = run.work;
-  const auto table = [](const at::Tensor& tensor) { return Table{tensor.const_data_ptr(), stored_as(tensor.scalar_type())}; };
+  const auto table = [](const at::Tensor& tensor) {
+    return Table{tensor.const_data_ptr(), stored_as(tensor.scalar_type())};
+  };
   const Share share(run.tokens(), run.part);
   for (int64_t row = 0; row < run.rows(); ++row) {
     const int64_t first = std::max(run.start(row), share.first);

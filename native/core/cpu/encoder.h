@@ -1,8 +1,9 @@
 // ElectraModel on the CPU, with kernels of our own: token ids to one pooled vector a row.
 //
-// libtorch's operators are made for tensors of any shape, each a pass over memory and a dispatch, and oneDNN compiles
-// and keeps a kernel for each shape that it meets. Here rows of any lengths are packed end to end, all passes of a
-// layer run over a group of them while it is in the cache, and no shape costs more than another the first time.
+// libtorch's operators are made for tensors of any shape, each a pass over memory and a dispatch, and oneDNN
+// compiles and keeps a kernel for each shape that it meets. Here rows of any lengths are packed end to end,
+// all passes of a layer run over a group of them while it is in the cache, and no shape costs more than
+// another the first time.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,15 +25,16 @@ namespace electra::cpu {
 
 class Encoder {
  public:
-  // The kernels for a dtype on this CPU (kChar is int8); nullptr where there are none, and libtorch's operators must
-  // do.
+  // The kernels for a dtype on this CPU (kChar is int8); nullptr where there are none, and libtorch's
+  // operators must do.
   static const Kernels* kernels_for(at::ScalarType dtype);
   static const Int8Kernels* int8_kernels();
 
-  // Takes its tensors out of `tensors` one after the other, so that no weight is held twice for long. Weights that the
-  // file has in fp16 or bf16 are kept so in fp32, too: no digit is lost, and half as much memory is read.
-  Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType dtype, const Kernels& kernels, int threads,
-          const Stop& stop);
+  // Takes its tensors out of `tensors` one after the other, so that no weight is held twice for long. Weights
+  // that the file has in fp16 or bf16 are kept so in fp32, too: no digit is lost, and half as much memory is
+  // read.
+  Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType dtype, const Kernels& kernels,
+          int threads, const Stop& stop);
 
   // [rows, hidden_size] in fp32.
   at::Tensor operator()(const Batch& batch, const Stop& stop);
@@ -51,7 +53,7 @@ class Encoder {
   // Buffers for the tokens of one group.
   struct Workspace {
     int64_t ld_fp32, ld_hidden, ld_query, ld_intermediate;
-    Memory x, y;                              // fp32 [tokens, hidden]: hidden states; a product before its norm
+    Memory x, y;  // fp32 [tokens, hidden]: hidden states; a product before its norm
     Memory a, query, context, intermediate;  // activations
     Memory attend_scratch, int8_scratch;
   };
@@ -62,7 +64,8 @@ class Encoder {
   struct Run;
 
   at::Tensor take(TensorMap& tensors, const std::string& name) const;
-  PackedLinear take_linear(TensorMap& tensors, const std::vector<std::string>& prefixes, at::ScalarType dtype);
+  PackedLinear take_linear(TensorMap& tensors, const std::vector<std::string>& prefixes,
+                           at::ScalarType dtype);
   LayerNorm take_norm(TensorMap& tensors, const std::string& prefix);
   at::Tensor take_table(TensorMap& tensors, const std::string& name);
 

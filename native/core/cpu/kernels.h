@@ -1,6 +1,6 @@
-// The loops that the CPU encoder spends its time in, as one table for each instruction set. Each runs on one thread
-// and allocates nothing. A row's result does not depend on the rows beside it, to the last bit: every sum is taken in
-// the same order whatever the number of rows.
+// The loops that the CPU encoder spends its time in, as one table for each instruction set. Each runs on one
+// thread and allocates nothing. A row's result does not depend on the rows beside it, to the last bit: every
+// sum is taken in the same order whatever the number of rows.
 #pragma once
 
 #include <cstddef>
@@ -29,9 +29,9 @@ enum class Act {
 // How the elements of a packed weight are stored.
 enum class Stored { kFp32, kFp16, kBf16, kInt8 };
 
-// A weight [cols, depth] as panels of `panel` columns each. Within a panel, `group` consecutive elements of a column
-// lie together (bf16 products take two at once), then the next column's, then the next group. What fills up the last
-// panel, and the depth to a multiple of `depth_step`, is 0.
+// A weight [cols, depth] as panels of `panel` columns each. Within a panel, `group` consecutive elements of a
+// column lie together (bf16 products take two at once), then the next column's, then the next group. What
+// fills up the last panel, and the depth to a multiple of `depth_step`, is 0.
 struct Weights {
   const std::byte* panels;
   const float* bias;  // one for each column, filled up with 0
@@ -72,8 +72,9 @@ struct Norm {
 
 // Attention of one head over one row of tokens.
 struct Attend {
-  const void* query;  // first token's, activations; keys and values lie `hidden` and 2 * `hidden` elements further
-  int64_t ld;         // elements from token to token
+  const void*
+      query;   // first token's, activations; keys and values lie `hidden` and 2 * `hidden` elements further
+  int64_t ld;  // elements from token to token
   int64_t hidden, head_size, length;
   int64_t queries;  // tokens whose context is wanted, from the first on
   void* out;        // first token's context of this head, activations
@@ -98,12 +99,13 @@ struct Embed {
 };
 
 struct Kernels {
-  const char* name;  // as notes and benchmarks show it
+  const char* name;    // as notes and benchmarks show it
   Stored activations;  // kFp32 or kBf16
   int64_t panel;       // columns of a panel
   int64_t group;       // elements of one column that lie together
   int64_t depth_step;  // a panel's depth is filled up to a multiple of this
-  // Whether weights may be stored in any way, and are expanded to fp32 as they are read; else only as activations.
+  // Whether weights may be stored in any way, and are expanded to fp32 as they are read; else only as
+  // activations.
   bool expands;
 
   void (*gemm)(const Gemm&);
@@ -113,8 +115,9 @@ struct Kernels {
   int64_t (*attend_scratch)(int64_t length, int64_t head_size);
 };
 
-// Products of int8. Each row of activations is quantized as it comes: u = round(x / scale) + zero in 8 bits, with scale
-// and zero from the row's least and greatest element. So a product is (u · w - zero sum(w)) scale(row) scale(column).
+// Products of int8. Each row of activations is quantized as it comes: u = round(x / scale) + zero in 8 bits,
+// with scale and zero from the row's least and greatest element. So a product is (u · w - zero sum(w))
+// scale(row) scale(column).
 struct Int8Kernels {
   const char* name;
   int64_t panel, group, depth_step;  // as of Kernels

@@ -1,8 +1,9 @@
-// AMX: products of bf16 and of int8 by tiles of 16 x 16 sums; everything else as with AVX512-BF16, which each CPU with AMX has.
-// Compiled for that instruction set alone; see kernels_impl.h for what that forbids.
+// AMX: products of bf16 and of int8 by tiles of 16 x 16 sums; everything else as with AVX512-BF16, which each
+// CPU with AMX has. Compiled for that instruction set alone; see kernels_impl.h for what that forbids.
 #include "core/cpu/kernels.h"
 
-#if defined(__AVX512BF16__) && ((defined(__AMX_BF16__) && defined(__AMX_INT8__)) || defined(ELECTRA_EMULATE_AMX))
+#if defined(__AVX512BF16__) && \
+    ((defined(__AMX_BF16__) && defined(__AMX_INT8__)) || defined(ELECTRA_EMULATE_AMX))
 
 #include "core/cpu/kernels_impl.h"
 // After it, for it uses its types.
@@ -20,8 +21,8 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
-// Tiles 0 to 3 hold the sums of 32 x 32, 4 and 5 the activations of 16 rows each, 6 and 7 the weights of 16 columns
-// each. A step takes 64 bytes of the depth: a row of activations, or the groups of 16 columns.
+// Tiles 0 to 3 hold the sums of 32 x 32, 4 and 5 the activations of 16 rows each, 6 and 7 the weights of 16
+// columns each. A step takes 64 bytes of the depth: a row of activations, or the groups of 16 columns.
 struct Tiles {
   static constexpr int64_t kTileRows = 32, kPanelVecs = 2, kHalf = 16, kStepBytes = 64;
   // Configuring takes as long as some products, so it is done where the height changes only.
@@ -111,7 +112,8 @@ struct Int8Path : Tiles {
     _tile_dpbusd(2, 5, 6);
     _tile_dpbusd(3, 5, 7);
   }
-  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth, int32_t* out) {
+  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth,
+                   int32_t* out) {
     tile_of<Int8Path>(rows, a, lda, b, depth, out);
   }
 };

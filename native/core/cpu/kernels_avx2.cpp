@@ -1,5 +1,5 @@
-// AVX2 with FMA and F16C: products of fp32. Compiled for that instruction set alone; see kernels_impl.h for what that
-// forbids.
+// AVX2 with FMA and F16C: products of fp32. Compiled for that instruction set alone; see kernels_impl.h for
+// what that forbids.
 #include "core/cpu/kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
@@ -39,13 +39,13 @@ struct Vec256 {
                                                  _mm256_castsi256_ps(mask(n)))};
   }
   static Vec256 load(const Fp16* p) { return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p))}; }
-  static Vec256 load(const Fp16* p, int64_t n) { return n >= kLanes ? load(p) : Vec256{_mm256_cvtph_ps(some(p, n))}; }
+  static Vec256 load(const Fp16* p, int64_t n) {
+    return n >= kLanes ? load(p) : Vec256{_mm256_cvtph_ps(some(p, n))};
+  }
   static Vec256 load(const Bf16* p) { return {widen(_mm_loadu_si128((const __m128i*)p))}; }
   static Vec256 load(const Bf16* p, int64_t n) { return n >= kLanes ? load(p) : Vec256{widen(some(p, n))}; }
 
-  static Vec256 load(const int32_t* p) {
-    return {_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i*)p))};
-  }
+  static Vec256 load(const int32_t* p) { return {_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i*)p))}; }
 
   // Whole numbers from 0 to 255; what is beyond them is clamped.
   void store_u8(uint8_t* p) const {
@@ -70,10 +70,13 @@ struct Vec256 {
   static Vec256 fnma(Vec256 a, Vec256 b, Vec256 c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
   static Vec256 min(Vec256 a, Vec256 b) { return {_mm256_min_ps(a.v, b.v)}; }
   static Vec256 max(Vec256 a, Vec256 b) { return {_mm256_max_ps(a.v, b.v)}; }
-  static Vec256 round(Vec256 a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+  static Vec256 round(Vec256 a) {
+    return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
   // a * 2^n, for the n that exp gives: normal numbers.
   static Vec256 scale(Vec256 a, Vec256 n) {
-    const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23);
+    const __m256i exponent =
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23);
     return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(exponent))};
   }
   // a < b ? x : y
@@ -105,7 +108,8 @@ struct Path {
   static constexpr bool kExpands = true;
 
   template <int kRows, typename From>
-  [[gnu::noinline]] static void tile_of_rows(const float* a, int64_t lda, const From* b, int64_t depth, float* out) {
+  [[gnu::noinline]] static void tile_of_rows(const float* a, int64_t lda, const From* b, int64_t depth,
+                                             float* out) {
     __m256 sums[kRows][2];
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
@@ -136,7 +140,8 @@ struct Path {
 
 constexpr Kernels kTable = Loops<Path>::table("avx2", Stored::kFp32);
 
-// Two products are added in 16 bits before they are widened, so weights have 7 bits: 2 x 255 x 63 is below 32768.
+// Two products are added in 16 bits before they are widened, so weights have 7 bits: 2 x 255 x 63 is below
+// 32768.
 struct Int8Path {
   using Vec = Vec256;
   static constexpr int64_t kTileRows = 6, kPanelVecs = 2, kDepthStep = 4, kMost = 63;
@@ -146,7 +151,8 @@ struct Int8Path {
   [[gnu::noinline]] static void tile_of_rows(const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth,
                                              int32_t* out) {
     const __m256i ones = _mm256_set1_epi16(1);
-    // One vector of the panel after the other: the sums of both, and what is on its way to them, are too many.
+    // One vector of the panel after the other: the sums of both, and what is on its way to them, are too
+    // many.
     for (int half = 0; half < 2; ++half, b += 32, out += 8) {
       __m256i sums[kRows];
 #pragma GCC unroll 12
@@ -167,7 +173,8 @@ struct Int8Path {
     }
   }
 
-  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth, int32_t* out) {
+  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth,
+                   int32_t* out) {
     tile_of<Int8Path>(rows, a, lda, b, depth, out);
   }
   static void begin() {}

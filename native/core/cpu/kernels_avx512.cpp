@@ -1,5 +1,5 @@
-// AVX-512 (F, BW, DQ, VL): products of fp32. Compiled for that instruction set alone; see kernels_impl.h for what that
-// forbids.
+// AVX-512 (F, BW, DQ, VL): products of fp32. Compiled for that instruction set alone; see kernels_impl.h for
+// what that forbids.
 #include "core/cpu/kernels.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__)
@@ -16,7 +16,8 @@ struct Path : Tiles512 {
   static constexpr bool kExpands = true;
 
   template <int kRows, typename From>
-  [[gnu::noinline]] static void tile_of_rows(const float* a, int64_t lda, const From* b, int64_t depth, float* out) {
+  [[gnu::noinline]] static void tile_of_rows(const float* a, int64_t lda, const From* b, int64_t depth,
+                                             float* out) {
     __m512 sums[kRows][2];
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();

@@ -1,5 +1,5 @@
-// AVX512-BF16: products of bf16 with sums in fp32. Compiled for that instruction set alone; see kernels_impl.h for what that
-// forbids.
+// AVX512-BF16: products of bf16 with sums in fp32. Compiled for that instruction set alone; see
+// kernels_impl.h for what that forbids.
 #include "core/cpu/kernels.h"
 
 #if defined(__AVX512BF16__)
@@ -19,7 +19,8 @@ struct Path : Tiles512 {
   static constexpr bool kExpands = false;
 
   template <int kRows>
-  [[gnu::noinline]] static void tile_of_rows(const Bf16* a, int64_t lda, const Bf16* b, int64_t depth, float* out) {
+  [[gnu::noinline]] static void tile_of_rows(const Bf16* a, int64_t lda, const Bf16* b, int64_t depth,
+                                             float* out) {
     __m512 sums[kRows][2];
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();

@@ -1,4 +1,5 @@
-// AVX512-VNNI: products of int8. Compiled for that instruction set alone; see kernels_impl.h for what that forbids.
+// AVX512-VNNI: products of int8. Compiled for that instruction set alone; see kernels_impl.h for what that
+// forbids.
 #include "core/cpu/kernels.h"
 
 #if defined(__AVX512VNNI__)
@@ -28,7 +29,8 @@ struct Path : Tiles512 {
       const __m512i b0 = _mm512_loadu_si512(b), b1 = _mm512_loadu_si512(b + 64);
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
-        const __m512i x = _mm512_castps_si512(_mm512_set1_ps(*reinterpret_cast<const Four*>(a + r * lda + k)));
+        const __m512i x =
+            _mm512_castps_si512(_mm512_set1_ps(*reinterpret_cast<const Four*>(a + r * lda + k)));
         sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], x, b0);
         sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], x, b1);
       }
@@ -40,7 +42,8 @@ struct Path : Tiles512 {
     }
   }
 
-  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth, int32_t* out) {
+  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth,
+                   int32_t* out) {
     tile_of<Path>(rows, a, lda, b, depth, out);
   }
   static void begin() {}

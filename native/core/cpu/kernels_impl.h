@@ -1,18 +1,19 @@
-// The kernels, once, for whatever vectors and products a path has. Each kernels_*.cpp defines those and includes this
-// file; it is compiled for its own instruction set, so nothing here may come from an inline function that other files
-// share: the linker could keep the copy that this CPU cannot run.
+// The kernels, once, for whatever vectors and products a path has. Each kernels_*.cpp defines those and
+// includes this file; it is compiled for its own instruction set, so nothing here may come from an inline
+// function that other files share: the linker could keep the copy that this CPU cannot run.
 //
 // A path P has
 //   Vec           kLanes floats: load, load of fewer, store, store of fewer, arithmetic
 //   Element       of activations: float, or Bf16
 //   kTileRows, kPanelVecs, kGroup, and kDepthStep: elements of the depth that one step takes; kExpands
-//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums over the depth, a multiple of kDepthStep; b is a panel
+//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums over the depth, a multiple of kDepthStep; b
+//   is a panel
 //                                        of Element or, where kExpands, of what a float is read from
 //   begin(), end()                       around all products of one call
 
-#include <cstring>
-
 #include <immintrin.h>
+
+#include <cstring>
 
 namespace {
 
@@ -69,8 +70,8 @@ inline V tanh(V x) {
   return V::where_less(square, V::all(0.04f), near, far);
 }
 
-// x Phi(x) = x / 2 (1 + erf(x / sqrt 2)). erf(x / sqrt 2) / x is a polynomial in x^2 on [-5.5, 5.5], fitted on Chebyshev
-// nodes; the result is off by less than 1e-6.
+// x Phi(x) = x / 2 (1 + erf(x / sqrt 2)). erf(x / sqrt 2) / x is a polynomial in x^2 on [-5.5, 5.5], fitted
+// on Chebyshev nodes; the result is off by less than 1e-6.
 template <typename V>
 inline V gelu(V x) {
   constexpr float kEnd = 5.5f;
@@ -164,8 +165,8 @@ inline int64_t tile_rows(int64_t rows_left, int64_t most) {
   return (rows_left + tiles - 1) / tiles;
 }
 
-// Rows of activations that are multiplied with one panel after the other before the next rows are: as many as stay in
-// the second-level cache beside a panel.
+// Rows of activations that are multiplied with one panel after the other before the next rows are: as many as
+// stay in the second-level cache beside a panel.
 inline int64_t block_rows(int64_t row_bytes, int64_t tile_rows) {
   constexpr int64_t kBytes = 192 << 10;
   const int64_t fitting = kBytes / row_bytes;
@@ -219,8 +220,8 @@ struct Loops {
       for (int64_t p = g.first_panel; p < g.end_panel; ++p) {
         const From* b = reinterpret_cast<const From*>(w.panels) + p * depth * kPanel;
         const int64_t col = p * kPanel;
-        panel_product(a + row * g.lda, g.lda, rows, b, depth, least(kPanel, w.cols - col), w.bias + col, g.act,
-                      out + row * g.ldo + col, g.ldo);
+        panel_product(a + row * g.lda, g.lda, rows, b, depth, least(kPanel, w.cols - col), w.bias + col,
+                      g.act, out + row * g.ldo + col, g.ldo);
       }
     }
   }
@@ -295,7 +296,9 @@ struct Loops {
     }
   };
 
-  static int64_t attend_scratch(int64_t length, int64_t head_size) { return Scratch(length, head_size).total; }
+  static int64_t attend_scratch(int64_t length, int64_t head_size) {
+    return Scratch(length, head_size).total;
+  }
 
   // softmax(q k^T / sqrt(head_size)) v, the queries by blocks.
   static void attend(const Attend& t) {
@@ -338,11 +341,13 @@ struct Loops {
     const int64_t depth = round_up(head_size, kDepthStep), whole = head_size / kGroup * kGroup;
     for (int64_t first = 0; first < length; first += kPanel, out += depth * kPanel) {
       const int64_t cols = least(kPanel, length - first);
-      if (cols < kPanel || whole < depth) std::memset(out, 0, static_cast<size_t>(depth * kPanel) * sizeof(Element));
+      if (cols < kPanel || whole < depth)
+        std::memset(out, 0, static_cast<size_t>(depth * kPanel) * sizeof(Element));
       for (int64_t col = 0; col < cols; ++col) {
         const Element* key = k + (first + col) * ld;
         Element* to = out + col * kGroup;
-        for (int64_t i = 0; i < whole; i += kGroup) std::memcpy(to + i * kPanel, key + i, kGroup * sizeof(Element));
+        for (int64_t i = 0; i < whole; i += kGroup)
+          std::memcpy(to + i * kPanel, key + i, kGroup * sizeof(Element));
         if (whole < head_size) to[whole * kPanel] = key[whole];
       }
     }
@@ -353,7 +358,8 @@ struct Loops {
     const int64_t depth = round_up(length, kDepthStep);
     for (int64_t first = 0; first < head_size; first += kPanel, out += depth * kPanel) {
       const int64_t cols = least(kPanel, head_size - first);
-      if (cols < kPanel || length < depth) std::memset(out, 0, static_cast<size_t>(depth * kPanel) * sizeof(Element));
+      if (cols < kPanel || length < depth)
+        std::memset(out, 0, static_cast<size_t>(depth * kPanel) * sizeof(Element));
       for (int64_t i = 0; i < length; ++i) {
         const Element* from = v + i * ld + first;
         Element* to = out + i / kGroup * kGroup * kPanel + i % kGroup;
@@ -408,7 +414,8 @@ struct Loops {
   }
 
   static constexpr Kernels table(const char* name, Stored activations) {
-    return {name, activations, kPanel, kGroup, kDepthStep, P::kExpands, gemm, norm, attend, embed, attend_scratch};
+    return {name, activations, kPanel, kGroup, kDepthStep,    P::kExpands,
+            gemm, norm,        attend, embed,  attend_scratch};
   }
 };
 

@@ -17,7 +17,8 @@ template <typename T, typename Layout, typename Element>
 void pack_column(int64_t col, int64_t depth, const Layout& layout, T* panels, const Element& element) {
   const int64_t group = layout.group, width = layout.panel;
   T* panel = panels + col / width * width * filled(depth, layout.depth_step);
-  for (int64_t k = 0; k < depth; ++k) panel[(k / group * width + col % width) * group + k % group] = element(k);
+  for (int64_t k = 0; k < depth; ++k)
+    panel[(k / group * width + col % width) * group + k % group] = element(k);
 }
 
 }  // namespace
@@ -27,8 +28,8 @@ Stored stored_as(at::ScalarType dtype) {
 }
 
 template <typename Pack>
-void PackedLinear::lay_out(const at::Tensor& bias, int64_t cols, int64_t depth, int64_t element_size, Team& team,
-                           Pack pack) {
+void PackedLinear::lay_out(const at::Tensor& bias, int64_t cols, int64_t depth, int64_t element_size,
+                           Team& team, Pack pack) {
   weights_.cols = cols;
   weights_.depth = depth;
   const int64_t width = num_panels() * layout_.panel;
@@ -40,12 +41,14 @@ void PackedLinear::lay_out(const at::Tensor& bias, int64_t cols, int64_t depth, 
   std::memcpy(bias_.get(), addends.const_data_ptr(), addends.nbytes());
   auto work = [&](int member) {
     const Share share(num_panels(), {member, team.size()});
-    for (int64_t col = share.first * layout_.panel; col < std::min(cols, share.end * layout_.panel); ++col) pack(col);
+    for (int64_t col = share.first * layout_.panel; col < std::min(cols, share.end * layout_.panel); ++col)
+      pack(col);
   };
   team.run(work);
 }
 
-PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels, Team& team)
+PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels,
+                           Team& team)
     : kernels_(&kernels), layout_{kernels.panel, kernels.group, kernels.depth_step} {
   const at::Tensor rows = weight.contiguous();
   const int64_t depth = rows.size(1);

@@ -10,8 +10,8 @@ namespace electra::cpu {
 
 namespace {
 
-// About 50 microseconds: longer than two batches are apart where a queue waits, and short enough that a service
-// without work costs nothing.
+// About 50 microseconds: longer than two batches are apart where a queue waits, and short enough that a
+// service without work costs nothing.
 constexpr int kSpinsBeforeSleep = 2000;
 // With more threads than free CPUs the one that is waited for needs this CPU.
 constexpr int kSpinsBeforeYield = 4000;
@@ -71,7 +71,8 @@ void Team::serve(int member) {
   _mm_setcsr(_mm_getcsr() | 0x8040);  // denormals are zero, as on the lane
 #endif
   for (uint32_t seen = 0;; ++seen) {
-    for (int spins = 0; spins < kSpinsBeforeSleep && started_.load(std::memory_order_acquire) == seen; ++spins) {
+    for (int spins = 0; spins < kSpinsBeforeSleep && started_.load(std::memory_order_acquire) == seen;
+         ++spins) {
       pause();
     }
     started_.wait(seen, std::memory_order_acquire);

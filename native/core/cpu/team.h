@@ -29,8 +29,8 @@ class Team {
 
   int size() const noexcept { return size_; }
 
-  // Calls job(context, 0 … size - 1), each on a thread of its own, 0 on the calling one; returns when all have. The
-  // job must not throw.
+  // Calls job(context, 0 … size - 1), each on a thread of its own, 0 on the calling one; returns when all
+  // have. The job must not throw.
   using Job = void (*)(void* context, int member);
   void run(Job job, void* context);
 
