@@ -7,6 +7,7 @@ import { ElectraError } from '../errors'
 import type { LoadOptions } from '../types'
 import type { ClassifyArguments } from './classify'
 import { Ended, InputError, watchForEnd } from './endings'
+import { addModelSourceOptions, type ModelSourceArguments } from './model-source'
 import { FORMATS } from './output'
 
 const CLASSIFY_EXAMPLES = `
@@ -74,7 +75,7 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
       },
     })
 
-  program
+  const classifyCommand = program
     .command('classify')
     .description('Score texts: from the arguments, a file, or stdin.')
     .argument('[TEXT...]', 'texts to score')
@@ -82,7 +83,7 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
     .option('--column <NAME>', 'column of a CSV file, key of JSON Lines')
     .addOption(new Option('--format <FORMAT>', 'how results are printed').choices(FORMATS).default('table'))
     .option('--top-k <K>', 'show the K best labels', wholeNumber)
-    .option('--model <PATH>', 'model folder or archive (.pt); without it, the small one that ships')
+    .option('--model <M>', 'model folder, archive (.pt) or hub id; without it, the small one that ships')
     .option('--device <D>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
     .addOption(
       new Option('--dtype <T>', 'what to compute in (default: auto)').choices([
@@ -98,17 +99,19 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
       const { classify } = await import('./classify.js')
       await classify(texts, given, signal)
     })
+  addModelSourceOptions(classifyCommand)
 
-  program
+  const exportCommand = program
     .command('export')
     .description('Write a checkpoint as one TorchScript archive.')
-    .argument('<CHECKPOINT>', 'model folder')
+    .argument('<CHECKPOINT>', 'model folder or hub id')
     .argument('<OUT.pt>', 'archive to write')
     .addHelpText('after', EXPORT_EXAMPLES)
-    .action(async (checkpoint: string, out: string) => {
+    .action(async (checkpoint: string, out: string, given: ModelSourceArguments) => {
       const { exportCheckpoint } = await import('./export.js')
-      await untilAborted(signal, () => exportCheckpoint(checkpoint, out))
+      await untilAborted(signal, () => exportCheckpoint(checkpoint, out, given, signal))
     })
+  addModelSourceOptions(exportCommand)
 
   program
     .command('doctor')

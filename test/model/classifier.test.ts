@@ -488,7 +488,8 @@ describe('ElectraClassifier.load', () => {
       { thread: 2 },
       {
         name: 'TypeError',
-        message: "There is no option 'thread'; the options are device, dtype, threads, libtorch.",
+        message:
+          "There is no option 'thread'; the options are device, dtype, threads, libtorch, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
       },
     ],
   ]
