@@ -56,9 +56,8 @@ class DownloadBar {
       this.#loaded_before = loaded
     }
     const rate = (loaded - this.#loaded_before) / ((performance.now() - this.#start) / 1000 || 1)
-    const left = rate > 0 ? `${clock((total - loaded) / rate)} left` : ''
-    const text = `${file}  ${megabytes(loaded)} of ${megabytes(total)}  ${megabytes(rate)}/s  ${left}`
-    this.#bar?.draw(text, total > 0 ? loaded / total : 1)
+    const left = rate > 0 ? `  ${clock((total - loaded) / rate)} left  ${megabytes(rate)}/s` : ''
+    this.#bar?.draw(`${file}  ${megabytes(total)}${left}`, total > 0 ? loaded / total : 1)
   }
 
   stop(): void {
@@ -81,5 +80,5 @@ class DownloadLines {
 }
 
 function megabytes(bytes: number): string {
-  return bytes < 100_000 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
+  return bytes < 99_950 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
 }

@@ -92,6 +92,11 @@ export function isRevision(text: string): boolean {
   return isInside(text) && text.length <= 200
 }
 
+function isOffline(): boolean {
+  const { HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE } = process.env
+  return isTrue((HF_HUB_OFFLINE ?? '') || TRANSFORMERS_OFFLINE)
+}
+
 async function locateOnHub({ id, archive }: HubSource, settings: HubSettings): Promise<Located> {
   const { revision, signal } = settings
   const cache = new RepositoryCache(settings.cache_dir ?? cacheFolder(), id)
@@ -104,7 +109,7 @@ async function locateOnHub({ id, archive }: HubSource, settings: HubSettings): P
     return sha !== undefined && (await isComplete(cache.snapshot(sha), archive)) ? sha : undefined
   }
 
-  const offline = settings.local_files_only || isTrue(process.env.HF_HUB_OFFLINE)
+  const offline = settings.local_files_only || isOffline()
   if (offline || isSha(revision)) {
     const sha = await cached()
     if (sha !== undefined) return located(sha)

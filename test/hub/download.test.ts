@@ -10,6 +10,7 @@ import {
   readlinkSync,
   symlinkSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { hostname } from 'node:os'
@@ -104,6 +105,38 @@ describe('a download from the hub', () => {
     assert.equal(readFileSync(join(after.path, 'config.json'), 'utf8'), config)
     const offline = await workspace.locate(ID, { local_files_only: true })
     assert.equal(offline.path, after.path)
+  })
+
+  it('brings one set of weights: safetensors before pickles, whole before shards', async () => {
+    const { 'config.json': config = '', 'vocab.txt': vocab = '' } = FILES
+    const small = { 'config.json': config, 'vocab.txt': vocab }
+    const index = (...shards: string[]): string =>
+      JSON.stringify({ weight_map: Object.fromEntries(shards.map((shard, i) => [`tensor ${i}`, shard])) })
+    const sets = {
+      'model.safetensors': ['model.safetensors'],
+      'model.safetensors.index.json': ['model-1.safetensors', 'parts/model-2.safetensors'],
+      'pytorch_model.bin': ['pytorch_model.bin'],
+      'pytorch_model.bin.index.json': ['pytorch_model-1.bin', 'pytorch_model-2.bin'],
+    }
+    let files: Record<string, string> = { 'pytorch_model-3.bin': 'a stray one' }
+    for (const [name, parts] of Object.entries(sets).reverse()) {
+      for (const part of parts) files = { ...files, [part]: `content of ${part}` }
+      if (name.endsWith('.index.json')) files = { ...files, [name]: index(...parts, parts[0] ?? '') }
+      workspace.server.commit('org/sets', { ...small, ...files })
+      workspace.server.seen.length = 0
+      const { path } = await workspace.locate('org/sets')
+      const fresh = workspace.server.downloads().filter((file) => !(file in small))
+      assert.deepEqual(fresh, name === parts[0] ? parts : [name, ...parts])
+      const there = readdirSync(path, { recursive: true, withFileTypes: true })
+      const names = there.filter((entry) => !entry.isDirectory()).map((entry) => entry.name)
+      assert.deepEqual(names.sort(), [...Object.keys(small), ...fresh.map((file) => basename(file))].sort())
+      assert.equal((await workspace.locate('org/sets', { local_files_only: true })).path, path)
+      // Without its last part it is no model.
+      unlinkSync(join(path, parts.at(-1) ?? ''))
+      await assert.rejects(workspace.locate('org/sets', { local_files_only: true }), {
+        code: 'CHECKPOINT_NOT_FOUND',
+      })
+    }
   })
 
   it('mends a cut by itself, from where it was', async () => {
@@ -235,6 +268,12 @@ describe('a download from the hub', () => {
     workspace.server.seen.length = 0
     await recovers()
     assert.match(workspace.server.seen.at(-1)?.range ?? '', /^bytes=[1-9]\d*-$/)
+  })
+
+  it('is done once for two calls in one process', async () => {
+    const [one, two] = await Promise.all([workspace.locate(ID), workspace.locate(ID)])
+    assert.deepEqual(one, two)
+    assert.deepEqual(workspace.server.downloads().sort(), [...READ].sort())
   })
 
   describe('by several processes', function () {

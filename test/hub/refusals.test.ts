@@ -193,8 +193,14 @@ describe('what the hub or the cache does not give', () => {
     await refused(ID, 'CHECKPOINT_NOT_FOUND', /and local_files_only forbids/, { local_files_only: true })
     const { path } = await workspace.locate(ID)
     workspace.server.seen.length = 0
-    process.env.HF_HUB_OFFLINE = 'true'
-    assert.equal((await workspace.locate(ID)).path, path)
+    for (const [name, value] of [
+      ['HF_HUB_OFFLINE', 'true'],
+      ['TRANSFORMERS_OFFLINE', '1'],
+    ] as const) {
+      Reflect.deleteProperty(process.env, 'HF_HUB_OFFLINE')
+      process.env[name] = value
+      assert.equal((await workspace.locate(ID)).path, path)
+    }
     assert.deepEqual(workspace.server.seen, [])
   })
 
