@@ -15,7 +15,7 @@ Examples:
   $ electra-classifier classify "I love this restaurant!" "It was fine."
   $ electra-classifier classify --file reviews.txt
   $ electra-classifier classify --file reviews.csv --column review --format csv > scored.csv
-  $ electra-classifier classify --file reviews.jsonl --format json --model electra-large
+  $ electra-classifier classify --model jbeno/electra-large-classifier-sentiment --file reviews.jsonl
   $ tail -f comments.log | electra-classifier classify
   $ electra-classifier classify -- "-5 stars"
 
@@ -31,7 +31,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted, 143 termi
 
 const EXPORT_EXAMPLES = `
 Example:
-  $ electra-classifier export electra-large electra-large.pt
+  $ electra-classifier export jbeno/electra-large-classifier-sentiment electra-large.pt
 
 The archive holds config and tokenizer, and runs here (--model electra-large.pt) and in Python:
 torch.jit.load("electra-large.pt")(input_ids, attention_mask).`

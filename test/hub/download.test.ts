@@ -337,7 +337,9 @@ describe('a download from the hub', () => {
       assert.match(workspace.server.seen.at(-1)?.range ?? '', /^bytes=[1-9]\d*-$/)
     })
 
-    it('is not held up by the lock of a process that is no more', async () => {
+    it('is not held up by the lock of a process that is no more', async function () {
+      // Less than it takes for a lock without a sign of life, such as one from another machine.
+      this.timeout(20_000)
       const gone = spawn(process.execPath, ['-e', ''])
       await once(gone, 'exit')
       const lock = join(workspace.home, 'hub', '.locks', 'models--org--tiny', `${ETAG}.electra.lock`)
