@@ -16,6 +16,13 @@ interface About {
   file?: string
 }
 
+/** There is no model of that id, as opposed to a revision or file of it. */
+export class NoSuchModel extends ElectraError {
+  constructor(message: string) {
+    super('CHECKPOINT_NOT_FOUND', message)
+  }
+}
+
 const DEFAULT_ENDPOINT = 'https://huggingface.co'
 
 /** Python's variables: seconds until the hub has to answer, and until the next bytes of a file have to come. */
@@ -230,8 +237,7 @@ export class HubClient {
   }
 
   #noSuchModel(): ElectraError {
-    return new ElectraError(
-      'CHECKPOINT_NOT_FOUND',
+    return new NoSuchModel(
       `${this.endpoint} has no model ${this.#id}, or it is private and ${this.#token === undefined ? 'HF_TOKEN is not set' : 'the token that was sent may not read it'}; check the spelling and the token.`,
     )
   }

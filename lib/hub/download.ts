@@ -75,7 +75,11 @@ async function fetchBlob(download: Download, file: RemoteFile): Promise<void> {
       await handle.close()
     }
   }
-  await rename(partial, cache.blob(file.etag))
+  const blob = cache.blob(file.etag)
+  await rename(partial, blob).catch(async (error: unknown) => {
+    // Another holder of the lock was first, with the same bytes.
+    if ((await sizeOf(blob)) !== file.size) throw error
+  })
 }
 
 /** Writes what is missing; a cut is mended as long as every attempt brings something. */

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { ElectraError } from '../errors'
 import type { DownloadProgress } from '../types'
 import { cacheFolder, isSha, RepositoryCache } from './cache'
-import { HubClient, isTrue } from './client'
+import { HubClient, isTrue, NoSuchModel } from './client'
 import { fetchFile, type Download } from './download'
 import { isComplete, isIndex, isInside, shardsOf, wantedAmong } from './model-files'
 
@@ -63,13 +63,14 @@ export async function locateModel(
     return await locateOnHub(hub, settings)
   } catch (error) {
     // Whoever mistyped a path gets an answer about the hub, and should see why.
-    if (!(error instanceof ElectraError)) throw error
+    const mistyped =
+      error instanceof NoSuchModel || (error instanceof ElectraError && error.code === 'HUB_UNREACHABLE')
+    if (!mistyped) throw error
+    const answer = error.message.replace(/^The /, 'the ')
     throw new ElectraError(
       error.code,
-      `There is nothing at ${path}, so '${source}' was taken as a hub id. ${error.message}`,
-      {
-        cause: error,
-      },
+      `There is nothing at ${path}, so '${source}' was taken as a hub id: ${answer}`,
+      { cause: error },
     )
   }
 }
@@ -116,8 +117,7 @@ async function locateOnHub({ id, archive }: HubSource, settings: HubSettings): P
   }
   if (offline) {
     const why = settings.local_files_only ? 'local_files_only' : 'HF_HUB_OFFLINE'
-    throw new ElectraError(
-      'CHECKPOINT_NOT_FOUND',
+    throw new NoSuchModel(
       `The cache ${cache.root} has no complete ${archive ?? 'model'} of ${id} at revision '${revision}', and ${why} forbids to download it; load it once without.`,
     )
   }

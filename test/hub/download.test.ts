@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   symlinkSync,
   truncateSync,
   unlinkSync,
@@ -274,6 +275,24 @@ describe('a download from the hub', () => {
     const [one, two] = await Promise.all([workspace.locate(ID), workspace.locate(ID)])
     assert.deepEqual(one, two)
     assert.deepEqual(workspace.server.downloads().sort(), [...READ].sort())
+  })
+
+  it('stands two that hold the lock at once', async () => {
+    const lock = join(workspace.home, 'hub', '.locks', 'models--org--tiny', `${ETAG}.electra.lock`)
+    let bothAsked: () => void = () => undefined
+    const until = new Promise<void>((resolve) => (bothAsked = resolve))
+    let asked = 0
+    workspace.server.fault = ({ host }) => {
+      if (host !== 'cdn') return undefined
+      if (++asked === 2) bothAsked()
+      rmSync(lock)
+      return { hold_after: 40_000, until }
+    }
+    const [one, two] = await Promise.all([workspace.locate(ID), workspace.locate(ID)])
+    assert.deepEqual(one, two)
+    assert.equal(asked, 2)
+    assert.deepEqual(readFileSync(weights()), WEIGHTS)
+    await recovers()
   })
 
   describe('by several processes', function () {

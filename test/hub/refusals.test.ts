@@ -51,7 +51,7 @@ describe('what the hub or the cache does not give', () => {
     await refused(
       'org/none',
       'CHECKPOINT_NOT_FOUND',
-      /^There is nothing at .*org\/none, so 'org\/none' was taken as a hub id\. http:\S+ has no model org\/none, or it is private and HF_TOKEN is not set; check the spelling/,
+      /^There is nothing at .*org\/none, so 'org\/none' was taken as a hub id: http:\S+ has no model org\/none, or it is private and HF_TOKEN is not set; check the spelling/,
     )
     await refused(
       'org/none',
@@ -84,7 +84,7 @@ describe('what the hub or the cache does not give', () => {
     workspace.server.deleteBranch(ID, 'v1')
     await assert.rejects(workspace.locate(ID, { revision: 'v1' }), {
       code: 'CHECKPOINT_NOT_FOUND',
-      message: /The model org\/tiny has no revision 'v1' \(any more\); http:\S+\/org\/tiny\/commits shows/,
+      message: /^The model org\/tiny has no revision 'v1' \(any more\); http:\S+\/org\/tiny\/commits shows/,
     })
     assert.equal((await workspace.locate(ID, { revision: 'v1', local_files_only: true })).path, path)
     assert.equal((await workspace.locate(ID, { revision: basename(path) })).path, path)
@@ -186,7 +186,7 @@ describe('what the hub or the cache does not give', () => {
     await refused(
       ID,
       'CHECKPOINT_NOT_FOUND',
-      /The cache .* has no complete model of org\/tiny at revision 'main', and HF_HUB_OFFLINE forbids/,
+      /There is nothing at \S+, so 'org\/tiny' was taken as a hub id: the cache .* has no complete model of org\/tiny at revision 'main', and HF_HUB_OFFLINE forbids/,
     )
     assert.deepEqual(workspace.server.seen, [])
     process.env.HF_HUB_OFFLINE = '0'
@@ -262,7 +262,7 @@ describe('what the hub or the cache does not give', () => {
     assert.equal((await workspace.locate(source, { trust: 'archive', local_files_only: true })).path, path)
     await assert.rejects(workspace.locate(`${ID}/other.pt`, { trust: 'archive' }), {
       code: 'CHECKPOINT_NOT_FOUND',
-      message: /The model org\/tiny has no file other\.pt; it has the archive traced\/model\.pt/,
+      message: /^The model org\/tiny has no file other\.pt; it has the archive traced\/model\.pt/,
     })
   })
 
