@@ -1,19 +1,17 @@
-import { fit } from './text-width'
+import { fit, widthOf } from './text-width'
 
-const BAR_WIDTH = 24
+const MAX_BAR_WIDTH = 24
 /** More often than this nobody can read it. */
 const REDRAW_MS = 100
 
 /** One line on stderr, a terminal, that is drawn over and over. */
 export class Bar {
   #drawn = -Infinity
-  #pending: string | undefined
+  #pending: { text: string; share: number | undefined } | undefined
 
   /** @param share how much is done, 0 to 1; undefined where that is not known, so that no bar is drawn */
   draw(text: string, share?: number): void {
-    const filled = Math.round((share ?? 0) * BAR_WIDTH)
-    const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled)
-    this.#pending = share === undefined ? text : `${bar} ${Math.floor(share * 100)}%  ${text}`
+    this.#pending = { text, share }
     if (performance.now() - this.#drawn >= REDRAW_MS) this.#flush()
   }
 
@@ -24,11 +22,21 @@ export class Bar {
   }
 
   #flush(): void {
-    if (this.#pending === undefined) return
-    this.#drawn = performance.now()
+    if (!this.#pending) return
+    const { text, share } = this.#pending
     // The last column stays free: a terminal that wraps there would leave lines behind.
-    const columns = process.stderr.columns || 80
-    process.stderr.write(`\r${fit(this.#pending, columns - 1)}\x1b[K`)
+    const columns = (process.stderr.columns || 80) - 1
+    const line = share === undefined ? text : withBar(text, share, columns)
+    process.stderr.write(`\r${fit(line, columns)}\x1b[K`)
+    this.#drawn = performance.now()
     this.#pending = undefined
   }
+}
+
+/** The bar gives way where the terminal is narrow. */
+function withBar(text: string, share: number, columns: number): string {
+  const rest = ` ${Math.floor(share * 100)}%  ${text}`
+  const width = Math.max(0, Math.min(MAX_BAR_WIDTH, columns - widthOf(rest)))
+  const filled = Math.round(share * width)
+  return '█'.repeat(filled) + '░'.repeat(width - filled) + rest
 }

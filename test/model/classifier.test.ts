@@ -449,7 +449,7 @@ describe('ElectraClassifier.load', () => {
       {
         name: 'TypeError',
         message:
-          'source must be the path of a folder or archive, or undefined for the model that ships, not 7.',
+          'source must be the path of a folder or archive, a hub id, or undefined for the model that ships, not 7.',
       },
     ],
     [
