@@ -30,8 +30,9 @@ export type ReadArchive = (path: string) => Promise<readonly { name: string; byt
 export const SHIPPED_MODEL = join(__dirname, '..', 'models', 'sentiment-minilm-l6')
 
 const WEIGHTS = 'model.safetensors'
-const CONFIG = 'config.json'
-const FILES = [CONFIG, 'tokenizer.json', 'vocab.txt', 'tokenizer_config.json'] as const
+export const CONFIG = 'config.json'
+/** Files beside the weights that are read. */
+export const MODEL_FILES = [CONFIG, 'tokenizer.json', 'vocab.txt', 'tokenizer_config.json'] as const
 
 /** Opens a folder in Hugging Face layout, or a TorchScript archive. */
 export async function openCheckpoint(source: string, readArchive: ReadArchive): Promise<Checkpoint> {
@@ -72,7 +73,7 @@ async function openFolder(folder: string): Promise<Checkpoint> {
 async function openArchive(path: string, readArchive: ReadArchive): Promise<Checkpoint> {
   const inside = await readArchive(path)
   const decoder = new TextDecoder()
-  const known: ReadonlySet<string> = new Set(FILES)
+  const known: ReadonlySet<string> = new Set(MODEL_FILES)
   const files = new Map(
     inside.filter(({ name }) => known.has(name)).map(({ name, bytes }) => [name, decoder.decode(bytes)]),
   )
@@ -235,7 +236,7 @@ function invalid(where: string, what: string, cause?: unknown): ElectraError {
 async function readFiles(folder: string): Promise<Map<string, string>> {
   const files = new Map<string, string>()
   await Promise.all(
-    FILES.map(async (name) => {
+    MODEL_FILES.map(async (name) => {
       try {
         files.set(name, await readFile(join(folder, name), 'utf8'))
       } catch (cause) {

@@ -13,11 +13,13 @@ import {
 import { openCheckpoint, SHIPPED_MODEL, type Checkpoint } from './checkpoint'
 import { toClassification, weightedMean } from './classification'
 import { ElectraError } from './errors'
+import { locateModel, type HubSettings } from './hub/locate'
 import { inOrder, type Started } from './in-order'
 import {
   checkClassifyOptions,
   checkLoadOptions,
   checkRows,
+  checkSourceOptions,
   checkText,
   type ClassifySettings,
 } from './options'
@@ -30,6 +32,7 @@ import type {
   ClassifyOptions,
   LoadOptions,
   ModelConfig,
+  SourceOptions,
   Tokenization,
 } from './types'
 
@@ -108,17 +111,23 @@ export class ElectraClassifier<Label extends string = string> {
    */
   static load(source?: undefined, options?: LoadOptions): Promise<ElectraClassifier<ShippedLabel>>
   /**
-   * Loads a model from disk.
+   * Loads a model from disk, or from the hub.
    *
    * @param source a folder in Hugging Face layout (`config.json`, `model.safetensors`, `tokenizer.json` or
    *   `vocab.txt`), or a TorchScript archive (`.pt`) whose `forward(input_ids, attention_mask)` gives logits,
-   *   with config and tokenizer inside it or beside it. Archives can run any TorchScript operator: load only
-   *   those you trust.
-   * @throws {@link ElectraError} as above, and `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_INVALID`
-   * @throws TypeError, RangeError for a wrong argument
+   *   with config and tokenizer inside it or beside it; or, where there is no such path, a hub id (`org/name`,
+   *   or `org/name/file.pt` for an archive), which is downloaded once into the cache that Python uses.
+   *   Archives can run any TorchScript operator: load only those you trust.
+   * @throws {@link ElectraError} as above, and `CHECKPOINT_NOT_FOUND`, `CHECKPOINT_INVALID`,
+   *   `HUB_UNREACHABLE`, `HUB_DENIED`, `DOWNLOAD_FAILED`
+   * @throws TypeError, RangeError for a wrong argument; a `.pt` on the hub without `trust: 'archive'` is one
+   * @throws the signal's reason, when it aborts
    * @example
    * ```ts
    * const classifier = await ElectraClassifier.load<'no' | 'yes'>('models/my-electra', { threads: 2 })
+   * const large = await ElectraClassifier.load('jbeno/electra-large-classifier-sentiment', {
+   *   on_progress: ({ file, loaded, total }) => console.log(file, loaded / total),
+   * })
    * ```
    */
   static load<Label extends string = string>(
@@ -131,17 +140,22 @@ export class ElectraClassifier<Label extends string = string> {
     try {
       // Side by side: libtorch opens on a thread while the tokenizer is read on this one.
       const opening = openBinding(settings.libtorch)
-      const [binding, checkpoint] = await Promise.all([
+      const [binding, { checkpoint, notes: source_notes }] = await Promise.all([
         opening,
-        openCheckpoint(source ?? SHIPPED_MODEL, async (path) => (await opening).addon.readArchive(path)),
+        openSource(source, settings, opening),
       ])
       const cpu = addon.cpuInfo()
       const threads = settings.threads ?? cpu.threads
-      const model = await addon.Model.load({
-        ...weightsOf(checkpoint),
-        device: settings.device,
-        dtype: settings.dtype,
-        threads,
+      const { device, dtype: asked, signal } = settings
+      signal?.throwIfAborted()
+      const loading = addon.Model.load({ ...weightsOf(checkpoint), device, dtype: asked, threads })
+      const model = await untilAborted(signal, () => loading).catch((error: unknown) => {
+        // What was aborted is loaded to its end all the same, and freed then.
+        loading.then(
+          (late) => late.close(),
+          () => undefined,
+        )
+        throw error
       })
       const { engine, dtype, memory, mixes_lengths, notes } = model.info
       return new ElectraClassifier(checkpoint, model, {
@@ -154,10 +168,10 @@ export class ElectraClassifier<Label extends string = string> {
         torch_version: binding.core.torch_version,
         libtorch: binding.libtorch.folder,
         mixes_lengths,
-        notes,
+        notes: [...source_notes, ...notes],
       })
     } catch (error) {
-      throw toElectraError(error)
+      throw failureOf(error, settings.signal)
     }
   }
 
@@ -381,21 +395,26 @@ export class ElectraClassifier<Label extends string = string> {
  * inside, dynamic in batch and length. The file runs here on any device, and in Python with
  * `torch.jit.load(out)(input_ids, attention_mask)`.
  *
- * @param source checkpoint folder; the model that ships where it is undefined
+ * @param source checkpoint folder or hub id; the model that ships where it is undefined
  * @param out path of the archive; an existing file is replaced, atomically
+ * @param options where the model is found
  * @example
  * ```ts
  * await exportArchive('models/my-electra', 'my-electra.pt')
  * const classifier = await ElectraClassifier.load('my-electra.pt')
  * ```
  */
-export async function exportArchive(source: string | undefined, out: string): Promise<void> {
-  checkLoadOptions(source, {})
+export async function exportArchive(
+  source: string | undefined,
+  out: string,
+  options: SourceOptions = {},
+): Promise<void> {
+  const settings = checkSourceOptions(source, options)
   if (typeof out !== 'string' || out === '')
     throw new TypeError('out must be the path of the archive to write.')
   try {
-    const { addon }: Binding = await openBinding()
-    const checkpoint = await openCheckpoint(source ?? SHIPPED_MODEL, (path) => addon.readArchive(path))
+    const opening = openBinding()
+    const [{ addon }, { checkpoint }] = await Promise.all([opening, openSource(source, settings, opening)])
     if (checkpoint.kind !== 'checkpoint') {
       throw new ElectraError(
         'CHECKPOINT_INVALID',
@@ -410,8 +429,19 @@ export async function exportArchive(source: string | undefined, out: string): Pr
     const spec = { ...weightsOf(checkpoint), device: 'cpu', dtype: 'fp32', threads: 1 } as const
     await addon.exportArchive(spec, out, files)
   } catch (error) {
-    throw toElectraError(error)
+    throw failureOf(error, settings.signal)
   }
+}
+
+/** Finds a model and reads all of it but the weights; nothing is downloaded unless the binding opens. */
+async function openSource(
+  source: string | undefined,
+  settings: HubSettings,
+  opening: Promise<Binding>,
+): Promise<{ checkpoint: Checkpoint; notes: string[] }> {
+  const { path, notes } = await locateModel(source ?? SHIPPED_MODEL, settings, opening)
+  const checkpoint = await openCheckpoint(path, async (archive) => (await opening).addon.readArchive(archive))
+  return { checkpoint, notes }
 }
 
 function weightsOf(checkpoint: Checkpoint): Pick<LoadSpec, 'kind' | 'path' | 'config'> {

@@ -6,9 +6,12 @@
  * | `BINDING_NOT_FOUND` | the native addon is not built for this platform |
  * | `LIBTORCH_NOT_FOUND` | no libtorch was found, or it could not be opened |
  * | `LIBTORCH_MISMATCH` | the libtorch found is of a version that no core was built for |
- * | `CHECKPOINT_NOT_FOUND` | there is no model at the path |
+ * | `CHECKPOINT_NOT_FOUND` | there is no model at the path, or none of that id, revision or file on the hub |
  * | `CHECKPOINT_INVALID` | the model's files are damaged, unsupported or disagree |
  * | `INPUT_TOO_LONG` | a text has more tokens than the model takes, and `long_text` is `'error'` |
+ * | `HUB_UNREACHABLE` | the hub could not be reached, or did not answer as one |
+ * | `HUB_DENIED` | the hub wants a token, or its terms accepted |
+ * | `DOWNLOAD_FAILED` | a file was cut, arrived damaged, or could not be written |
  * | `DEVICE_UNAVAILABLE` | the device asked for cannot be used here |
  * | `MODEL_LOAD_FAILED` | libtorch failed while it loaded the model |
  * | `FORWARD_FAILED` | libtorch failed while it scored |
@@ -22,6 +25,9 @@ export type ErrorCode =
   | 'CHECKPOINT_NOT_FOUND'
   | 'CHECKPOINT_INVALID'
   | 'INPUT_TOO_LONG'
+  | 'HUB_UNREACHABLE'
+  | 'HUB_DENIED'
+  | 'DOWNLOAD_FAILED'
   | 'DEVICE_UNAVAILABLE'
   | 'MODEL_LOAD_FAILED'
   | 'FORWARD_FAILED'

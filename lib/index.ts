@@ -6,8 +6,10 @@ export type {
   Classification,
   ClassifierInfo,
   ClassifyOptions,
+  DownloadProgress,
   Dtype,
   LoadOptions,
   ModelConfig,
+  SourceOptions,
   Tokenization,
 } from './types'

@@ -1,7 +1,9 @@
-import type { ClassifyOptions, LoadOptions } from './types'
+import { isToken } from './hub/client'
+import { isRevision, type HubSettings } from './hub/locate'
+import type { ClassifyOptions, LoadOptions, SourceOptions } from './types'
 
 /** `LoadOptions` with every default decided, but for `threads`, whose default the machine decides. */
-export interface LoadSettings {
+export interface LoadSettings extends HubSettings {
   device: string
   dtype: 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8'
   threads: number | undefined
@@ -24,15 +26,20 @@ const MAX_THREADS = 1024
 /** `[CLS]`, one token, `[SEP]`. */
 const MIN_MAX_LENGTH = 3
 
+const SOURCE_OPTIONS = [
+  'revision',
+  'cache_dir',
+  'local_files_only',
+  'token',
+  'on_progress',
+  'trust',
+  'signal',
+] as const
+
 /** Checks the arguments of `load`. */
 export function checkLoadOptions(source: unknown, options: LoadOptions): LoadSettings {
-  if (source !== undefined && typeof source !== 'string') {
-    throw new TypeError(
-      `source must be the path of a folder or archive, or undefined for the model that ships, not ${describe(source)}.`,
-    )
-  }
-  if (source === '') throw new TypeError('source must not be empty; leave it out for the model that ships.')
-  const given = record(options, ['device', 'dtype', 'threads', 'libtorch'])
+  checkSource(source)
+  const given = record(options, ['device', 'dtype', 'threads', 'libtorch', ...SOURCE_OPTIONS])
   const device = given.device ?? 'auto'
   if (typeof device !== 'string') throw new TypeError(`device must be a string, not ${describe(device)}.`)
   if (!/^(?:auto|cpu|cuda(?::\d{1,3})?)$/.test(device)) {
@@ -43,18 +50,58 @@ export function checkLoadOptions(source: unknown, options: LoadOptions): LoadSet
     dtype: oneOf(given.dtype ?? 'auto', 'dtype', DTYPES),
     threads: given.threads === undefined ? undefined : integer(given.threads, 'threads', 1, MAX_THREADS),
     libtorch: given.libtorch === undefined ? undefined : nonEmptyString(given.libtorch, 'libtorch'),
+    ...sourceSettings(given),
+  }
+}
+
+/** Checks the arguments of `exportArchive` that say what is exported. */
+export function checkSourceOptions(source: unknown, options: SourceOptions): HubSettings {
+  checkSource(source)
+  return sourceSettings(record(options, SOURCE_OPTIONS))
+}
+
+function checkSource(source: unknown): asserts source is string | undefined {
+  if (source !== undefined && typeof source !== 'string') {
+    throw new TypeError(
+      `source must be the path of a folder or archive, a hub id, or undefined for the model that ships, not ${describe(source)}.`,
+    )
+  }
+  if (source === '') throw new TypeError('source must not be empty; leave it out for the model that ships.')
+}
+
+function sourceSettings(given: Record<string, unknown>): HubSettings {
+  const { revision = 'main', local_files_only = false, token, on_progress, trust, cache_dir } = given
+  if (typeof revision !== 'string')
+    throw new TypeError(`revision must be a string, not ${describe(revision)}.`)
+  if (!isRevision(revision)) {
+    throw new RangeError(`revision must be a branch, tag or commit, not ${describe(revision)}.`)
+  }
+  if (typeof local_files_only !== 'boolean') {
+    throw new TypeError(`local_files_only must be true or false, not ${describe(local_files_only)}.`)
+  }
+  // Never shown: it is a secret.
+  if (token !== undefined && token !== false && (typeof token !== 'string' || !isToken(token))) {
+    throw new TypeError('token must be a string of visible ASCII characters, or false for none.')
+  }
+  if (on_progress !== undefined && typeof on_progress !== 'function') {
+    throw new TypeError(`on_progress must be a function, not ${describe(on_progress)}.`)
+  }
+  return {
+    revision,
+    cache_dir: cache_dir === undefined ? undefined : nonEmptyString(cache_dir, 'cache_dir'),
+    local_files_only,
+    token,
+    on_progress: on_progress as HubSettings['on_progress'],
+    trust: trust === undefined ? undefined : oneOf(trust, 'trust', ['archive'] as const),
+    signal: abortSignal(given.signal),
   }
 }
 
 /** Checks the options of `classify`, `classifyStream` and `forward`. */
 export function checkClassifyOptions(options: ClassifyOptions, model_max_length: number): ClassifySettings {
   const given = record(options, ['signal', 'max_length', 'long_text', 'max_text_chars'])
-  const { signal } = given
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`signal must be an AbortSignal, not ${describe(signal)}.`)
-  }
   return {
-    signal,
+    signal: abortSignal(given.signal),
     max_length: integer(given.max_length ?? model_max_length, 'max_length', MIN_MAX_LENGTH, model_max_length),
     long_text: oneOf(given.long_text ?? 'truncate', 'long_text', LONG_TEXT),
     max_text_chars: integer(
@@ -114,6 +161,11 @@ function integer(value: unknown, name: string, lowest: number, highest: number):
     throw new RangeError(`${name} must be an integer from ${lowest} to ${highest}, not ${value}.`)
   }
   return value
+}
+
+function abortSignal(value: unknown): AbortSignal | undefined {
+  if (value === undefined || value instanceof AbortSignal) return value
+  throw new TypeError(`signal must be an AbortSignal, not ${describe(value)}.`)
 }
 
 function oneOf<T extends string>(value: unknown, name: string, choices: readonly T[]): T {

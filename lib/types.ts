@@ -5,8 +5,45 @@
  */
 export type Dtype = 'fp32' | 'bf16' | 'fp16' | 'int8'
 
+/** How far the download of one file is. */
+export interface DownloadProgress {
+  /** Name of the file in its repository. */
+  file: string
+  /** Bytes that are on the disk; more than 0 at first where an earlier download was cut. */
+  loaded: number
+  /** Bytes of the whole file. */
+  total: number
+}
+
+/** Where a model is found, and how it is fetched from the hub; a path needs none of it. */
+export interface SourceOptions {
+  /** Branch, tag or commit on the hub. Default `'main'`. */
+  revision?: string
+  /** Folder of the cache. Default: where Python's `huggingface_hub` has it (`HF_HUB_CACHE`, `HF_HOME` …). */
+  cache_dir?: string
+  /** Takes what the cache has and asks nobody, as `HF_HUB_OFFLINE=1` does. Default `false`. */
+  local_files_only?: boolean
+  /**
+   * Token sent to the hub, and to nobody else. Default: `HF_TOKEN`, or what `hf auth login` stored. `false`:
+   * none.
+   */
+  token?: string | false
+  /**
+   * Called when the download of a file begins, as its bytes come, and when it is whole (`loaded === total`).
+   * Files that the cache has make no call.
+   */
+  on_progress?: (progress: DownloadProgress) => void
+  /**
+   * `'archive'`: a TorchScript archive from the hub may be loaded. It can run any operator, those that read
+   * and write files included, with the rights of this process; a checkpoint is data and needs no trust.
+   */
+  trust?: 'archive'
+  /** Ends the call: it rejects with the signal's reason, and what was downloaded serves the next one. */
+  signal?: AbortSignal
+}
+
 /** How a classifier is loaded. */
-export interface LoadOptions {
+export interface LoadOptions extends SourceOptions {
   /**
    * Where to run. `'auto'` (default): CUDA where the libtorch found has it and a card answers, else the CPU;
    * {@link ElectraClassifier.device} says which. `'cuda'` and `'cuda:N'` run there or throw

@@ -1,13 +1,14 @@
 import { once } from 'node:events'
-import { untilAborted } from '../abort'
 import { ElectraClassifier } from '../classifier'
 import type { LoadOptions } from '../types'
 import { InputError } from './endings'
 import { fromArguments, fromFile, fromStdin, MAX_TEXT_CHARS, type Input } from './input'
+import { withModelSource, type ModelSourceArguments } from './model-source'
 import { writerOf, type Format } from './output'
 import { Progress } from './progress'
 
-export interface ClassifyArguments extends Pick<LoadOptions, 'device' | 'dtype' | 'threads'> {
+export interface ClassifyArguments
+  extends Pick<LoadOptions, 'device' | 'dtype' | 'threads'>, ModelSourceArguments {
   file?: string
   column?: string
   model?: string
@@ -28,8 +29,10 @@ export async function classify(
     ...(dtype !== undefined && { dtype }),
     ...(threads !== undefined && { threads }),
   }
-  const classifier = await untilAborted(signal, () =>
-    model === undefined ? ElectraClassifier.load(undefined, options) : ElectraClassifier.load(model, options),
+  const classifier = await withModelSource(given, signal, (source) =>
+    model === undefined
+      ? ElectraClassifier.load(undefined, { ...options, ...source })
+      : ElectraClassifier.load(model, { ...options, ...source }),
   )
   const { labels, config } = classifier
   if (given.topK !== undefined && given.topK > labels.length) {
@@ -82,7 +85,7 @@ async function score(
     }
   }
   // Results on the same terminal show how far it is, and a bar between them would garble both.
-  const progress = many && stderr.isTTY && !stdout.isTTY ? await Progress.start(input.total) : undefined
+  const progress = many && stderr.isTTY && !stdout.isTTY ? new Progress(input.total) : undefined
   let num_truncated = 0
   try {
     if (writer.head) await write(writer.head)

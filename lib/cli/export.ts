@@ -2,14 +2,20 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import { exportArchive } from '../classifier'
 import { InputError } from './endings'
+import { withModelSource, type ModelSourceArguments } from './model-source'
 
-/** Writes a checkpoint folder as one TorchScript archive, and says where and how big. */
-export async function exportCheckpoint(checkpoint: string, out: string): Promise<void> {
+/** Writes a checkpoint as one TorchScript archive, and says where and how big. */
+export async function exportCheckpoint(
+  checkpoint: string,
+  out: string,
+  given: ModelSourceArguments,
+  signal: AbortSignal,
+): Promise<void> {
   if (extname(out) !== '.pt') throw new InputError(`${out} must end in .pt, as archives are known by that.`)
   const folder = await stat(dirname(resolve(out))).catch(() => undefined)
   if (!folder?.isDirectory()) throw new InputError(`There is no folder ${dirname(resolve(out))} to write to.`)
   await refuseInput(checkpoint, out)
-  await exportArchive(checkpoint, out)
+  await withModelSource(given, signal, (source) => exportArchive(checkpoint, out, source))
   const { size } = await stat(out)
   process.stdout.write(`wrote ${out} (${(size / 1e6).toFixed(1)} MB)\n`)
 }

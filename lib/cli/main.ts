@@ -7,6 +7,7 @@ import { ElectraError } from '../errors'
 import type { LoadOptions } from '../types'
 import type { ClassifyArguments } from './classify'
 import { Ended, InputError, watchForEnd } from './endings'
+import { addModelSourceOptions, type ModelSourceArguments } from './model-source'
 import { FORMATS } from './output'
 
 const CLASSIFY_EXAMPLES = `
@@ -14,7 +15,7 @@ Examples:
   $ electra-classifier classify "I love this restaurant!" "It was fine."
   $ electra-classifier classify --file reviews.txt
   $ electra-classifier classify --file reviews.csv --column review --format csv > scored.csv
-  $ electra-classifier classify --file reviews.jsonl --format json --model electra-large
+  $ electra-classifier classify --model jbeno/electra-large-classifier-sentiment --file reviews.jsonl
   $ tail -f comments.log | electra-classifier classify
   $ electra-classifier classify -- "-5 stars"
 
@@ -30,7 +31,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted, 143 termi
 
 const EXPORT_EXAMPLES = `
 Example:
-  $ electra-classifier export electra-large electra-large.pt
+  $ electra-classifier export jbeno/electra-large-classifier-sentiment electra-large.pt
 
 The archive holds config and tokenizer, and runs here (--model electra-large.pt) and in Python:
 torch.jit.load("electra-large.pt")(input_ids, attention_mask).`
@@ -74,7 +75,7 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
       },
     })
 
-  program
+  const classifyCommand = program
     .command('classify')
     .description('Score texts: from the arguments, a file, or stdin.')
     .argument('[TEXT...]', 'texts to score')
@@ -82,7 +83,7 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
     .option('--column <NAME>', 'column of a CSV file, key of JSON Lines')
     .addOption(new Option('--format <FORMAT>', 'how results are printed').choices(FORMATS).default('table'))
     .option('--top-k <K>', 'show the K best labels', wholeNumber)
-    .option('--model <PATH>', 'model folder or archive (.pt); without it, the small one that ships')
+    .option('--model <M>', 'model folder, archive (.pt) or hub id; without it, the small one that ships')
     .option('--device <D>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
     .addOption(
       new Option('--dtype <T>', 'what to compute in (default: auto)').choices([
@@ -99,17 +100,19 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
       const { classify } = await import('./classify.js')
       await classify(texts, given, signal)
     })
+  addModelSourceOptions(classifyCommand)
 
-  program
+  const exportCommand = program
     .command('export')
     .description('Write a checkpoint as one TorchScript archive.')
-    .argument('<CHECKPOINT>', 'model folder')
+    .argument('<CHECKPOINT>', 'model folder or hub id')
     .argument('<OUT.pt>', 'archive to write')
     .addHelpText('after', EXPORT_EXAMPLES)
-    .action(async (checkpoint: string, out: string) => {
+    .action(async (checkpoint: string, out: string, given: ModelSourceArguments) => {
       const { exportCheckpoint } = await import('./export.js')
-      await untilAborted(signal, () => exportCheckpoint(checkpoint, out))
+      await untilAborted(signal, () => exportCheckpoint(checkpoint, out, given, signal))
     })
+  addModelSourceOptions(exportCommand)
 
   program
     .command('doctor')

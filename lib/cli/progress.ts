@@ -1,55 +1,38 @@
-import type { SingleBar } from 'cli-progress'
+import { Bar } from './bar'
 
-/** A progress bar on stderr; where the length of the input is not known, only the count and the rate. */
+/** How far the scoring of texts is, on stderr; where the length of the input is not known, only count and rate. */
 export class Progress {
-  readonly #bar: SingleBar
+  readonly #bar = new Bar()
   readonly #total: number | undefined
   readonly #start = performance.now()
   #texts = 0
 
-  private constructor(bar: SingleBar, total: number | undefined) {
-    this.#bar = bar
+  constructor(total: number | undefined) {
     this.#total = total
-    bar.start(total ?? 0, 0, this.#payload(0))
-  }
-
-  /** The bar's library is loaded when there is something to show, and not before. */
-  static async start(total: number | undefined): Promise<Progress> {
-    const { SingleBar } = await import('cli-progress')
-    const format =
-      total === undefined
-        ? '{texts} texts  {rate} texts/s'
-        : '{bar} {percentage}%  {texts} texts  {rate} texts/s  {remaining} left'
-    const bar = new SingleBar({
-      format,
-      barsize: 24,
-      barCompleteChar: '█',
-      barIncompleteChar: '░',
-      stream: process.stderr,
-      clearOnComplete: true,
-    })
-    return new Progress(bar, total)
+    this.#draw(0)
   }
 
   /** @param bytes where the input stands after the text that was just scored */
   advance(bytes: number): void {
     this.#texts += 1
-    this.#bar.update(Math.min(bytes, this.#total ?? 0), this.#payload(bytes))
+    this.#draw(bytes)
   }
 
   /** Takes the bar off the terminal. */
   stop(): void {
-    this.#bar.stop()
+    this.#bar.clear()
   }
 
-  #payload(bytes: number): Record<string, string> {
+  #draw(bytes: number): void {
     const seconds = (performance.now() - this.#start) / 1000
-    const remaining = bytes > 0 ? (seconds * Math.max((this.#total ?? 0) - bytes, 0)) / bytes : undefined
-    return {
-      texts: this.#texts.toLocaleString('en'),
-      rate: seconds > 0 ? Math.round(this.#texts / seconds).toLocaleString('en') : '–',
-      remaining: remaining === undefined ? '–' : clock(remaining),
+    const rate = seconds > 0 ? Math.round(this.#texts / seconds).toLocaleString('en') : '–'
+    const text = `${this.#texts.toLocaleString('en')} texts  ${rate} texts/s`
+    if (this.#total === undefined) {
+      this.#bar.draw(text)
+      return
     }
+    const left = bytes > 0 ? clock((seconds * Math.max(this.#total - bytes, 0)) / bytes) : '–'
+    this.#bar.draw(`${text}  ${left} left`, this.#total > 0 ? Math.min(bytes / this.#total, 1) : 1)
   }
 }
 

@@ -243,7 +243,7 @@ describe('models that cannot be used', () => {
     await refused(
       join(folder, 'nowhere'),
       'CHECKPOINT_NOT_FOUND',
-      /There is no model at .*nowhere; pass a folder/,
+      /There is no model at .*nowhere, and '.*nowhere' is no hub id either .*; pass a folder/,
     )
     const empty = join(folder, 'empty')
     mkdirSync(empty)

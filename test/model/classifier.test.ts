@@ -449,7 +449,7 @@ describe('ElectraClassifier.load', () => {
       {
         name: 'TypeError',
         message:
-          'source must be the path of a folder or archive, or undefined for the model that ships, not 7.',
+          'source must be the path of a folder or archive, a hub id, or undefined for the model that ships, not 7.',
       },
     ],
     [
@@ -488,7 +488,8 @@ describe('ElectraClassifier.load', () => {
       { thread: 2 },
       {
         name: 'TypeError',
-        message: "There is no option 'thread'; the options are device, dtype, threads, libtorch.",
+        message:
+          "There is no option 'thread'; the options are device, dtype, threads, libtorch, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
       },
     ],
   ]

@@ -48,7 +48,21 @@ export async function api(): Promise<void> {
   // @ts-expect-error classifiers are loaded, not constructed
   new ElectraClassifier()
 
-  await exportArchive('folder/', 'out.pt')
+  await ElectraClassifier.load('org/name/model.pt', {
+    revision: 'v1',
+    cache_dir: 'cache/',
+    local_files_only: true,
+    token: false,
+    trust: 'archive',
+    signal: AbortSignal.timeout(1000),
+    on_progress: ({ file, loaded, total }) => {
+      expectType<[string, number, number]>([file, loaded, total])
+    },
+  })
+  // @ts-expect-error the one thing that can be trusted
+  await ElectraClassifier.load('org/name/model.pt', { trust: true })
+
+  await exportArchive('folder/', 'out.pt', { revision: 'v1' })
   await any.close()
   {
     await using scoped = await ElectraClassifier.load()

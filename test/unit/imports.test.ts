@@ -60,13 +60,24 @@ describe('who may import whom', () => {
     assert.deepEqual(offenders(/\/classifier$/, /index\.ts|cli\//), [])
   })
 
-  it('loads no binary and nothing of the command line with require', () => {
+  it('lets only classifier and options use hub, and hub neither binding nor classifier', () => {
+    assert.deepEqual(offenders(/\/hub\//, /classifier\.ts|options\.ts/), [])
+    const foreign = lib
+      .filter((file) => file.startsWith('lib/hub/'))
+      .flatMap(imports)
+      .filter((path) => /binding|classifier|cli\//.test(path))
+    assert.deepEqual(foreign, [])
+  })
+
+  it('loads no binary, no hub client and nothing of the command line with require', () => {
     const script = `require(${JSON.stringify(join(ROOT, 'dist', 'index.js'))});
       console.log(JSON.stringify(Object.keys(require.cache)))`
     const loaded = JSON.parse(
       execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }),
     ) as string[]
-    const unwanted = loaded.filter((path) => /\.node$|\/cli\/|commander|csv-parse|cli-progress/.test(path))
+    const unwanted = loaded.filter((path) =>
+      /\.node$|\/cli\/|commander|csv-parse|@huggingface\/hub/.test(path),
+    )
     assert.deepEqual(unwanted, [])
   })
 
