@@ -99,13 +99,14 @@ std::vector<std::string> cpu_features() {
   const uint64_t states = saved_states();
   const Registers seven = cpuid(7), seven_one = cpuid(7, 1);
   const char* isa = std::getenv("ELECTRA_CPU_ISA");
+  const bool none = isa != nullptr && std::strcmp(isa, "none") == 0;
   const bool avx2_only = isa != nullptr && std::strcmp(isa, "avx2") == 0;
   const auto bits = [](uint32_t word, std::initializer_list<int> places) {
     return std::all_of(places.begin(), places.end(),
                        [word](int place) { return ((word >> place) & 1) != 0; });
   };
   // With AVX2: FMA and F16C. With AVX-512 F: DQ, BW and VL, which only the first many-core Xeons lack.
-  const bool avx2 = (states & kAvx) == kAvx && bits(seven.ebx, {5}) && bits(cpuid(1).ecx, {12, 29});
+  const bool avx2 = !none && (states & kAvx) == kAvx && bits(seven.ebx, {5}) && bits(cpuid(1).ecx, {12, 29});
   const bool avx512 =
       avx2 && !avx2_only && (states & kAvx512) == kAvx512 && bits(seven.ebx, {16, 17, 30, 31});
   const bool amx = avx512 && (states & kAmx) == kAmx && bits(seven.edx, {22, 24, 25}) && amx_permitted();

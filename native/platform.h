@@ -63,7 +63,7 @@ struct Cpu {
 
 // Read anew at each call: affinity and quota can change while a process runs. `root` stands before /proc and
 // /sys, so that tests can lay out a machine in a folder. With ELECTRA_CPU_ISA=avx2 in the environment no
-// feature above avx2 is seen.
+// feature above avx2 is seen, with ELECTRA_CPU_ISA=none not even that.
 Cpu cpu(const std::string& root = {});
 
 // Names the calling thread, as `top -H` and debuggers show it; at most 15 characters are kept.

@@ -51,29 +51,40 @@ describe('the CPU encoder', () => {
     threads,
   })
 
+  const givesPythonsLogits = (isa: string | undefined): Promise<void> =>
+    withIsa(isa, async () => {
+      for (const name of readdirSync(CHECKPOINTS).filter((folder) => folder !== 'activations')) {
+        const folder = join(CHECKPOINTS, name)
+        if (!existsSync(join(folder, 'model.safetensors'))) continue
+        const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as Row[]
+        const model = await addon.Model.load(spec(folder, 'fp32', 2))
+        const logits = await forward(
+          model,
+          golden.map((row) => row.input_ids),
+        )
+        golden
+          .flatMap((row) => row.logits)
+          .forEach((expected, i) => {
+            const off = Math.abs((logits[i] ?? NaN) - expected)
+            assert.ok(off <= 1e-4, `${name}: logit ${i} is off by ${off}`)
+          })
+        await model.close()
+      }
+    })
+
+  it('gives Python’s logits in fp32 on libtorch’s operators, which serve where there are no kernels', async () => {
+    await givesPythonsLogits('none')
+    await withIsa('none', async () => {
+      await using classifier = await ElectraClassifier.load(undefined, { device: 'cpu' })
+      assert.equal(classifier.info.dtype, 'fp32')
+      assert.ok(classifier.info.notes.includes("The encoder runs on libtorch's operators."))
+    })
+  })
+
   for (const isa of ISAS) {
     const where = isa ?? 'all that this CPU has'
 
-    it(`gives Python’s logits in fp32, with ${where}`, () =>
-      withIsa(isa, async () => {
-        for (const name of readdirSync(CHECKPOINTS).filter((folder) => folder !== 'activations')) {
-          const folder = join(CHECKPOINTS, name)
-          if (!existsSync(join(folder, 'model.safetensors'))) continue
-          const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as Row[]
-          const model = await addon.Model.load(spec(folder, 'fp32', 2))
-          const logits = await forward(
-            model,
-            golden.map((row) => row.input_ids),
-          )
-          golden
-            .flatMap((row) => row.logits)
-            .forEach((expected, i) => {
-              const off = Math.abs((logits[i] ?? NaN) - expected)
-              assert.ok(off <= 1e-4, `${name}: logit ${i} is off by ${off}`)
-            })
-          await model.close()
-        }
-      }))
+    it(`gives Python’s logits in fp32, with ${where}`, () => givesPythonsLogits(isa))
 
     for (const dtype of DTYPES) {
       it(`gives a row the same bits alone, in any batch, on any number of threads: ${dtype}, ${where}`, () =>
