@@ -1,5 +1,5 @@
-import { BarChart, CustomChart, LineChart } from 'echarts/charts'
-import type { BarSeriesOption, CustomSeriesOption, LineSeriesOption } from 'echarts/charts'
+import { CustomChart, LineChart } from 'echarts/charts'
+import type { CustomSeriesOption, LineSeriesOption } from 'echarts/charts'
 import { GridComponent } from 'echarts/components'
 import type { GridComponentOption } from 'echarts/components'
 import { init, use } from 'echarts/core'
@@ -14,12 +14,10 @@ import { SVGRenderer } from 'echarts/renderers'
  * a curve of 200 points comes out half as large again (11 kB, not 7.6 kB), and its canvas module awaits at the top
  * level, which a CommonJS bundle cannot hold. Observable Plot needs a DOM.
  */
-use([BarChart, CustomChart, LineChart, GridComponent, SVGRenderer])
+use([CustomChart, LineChart, GridComponent, SVGRenderer])
 
 /** What may be drawn: these series on Cartesian grids, and nothing else. */
-export type Drawing = ComposeOption<
-  BarSeriesOption | CustomSeriesOption | LineSeriesOption | GridComponentOption
->
+export type Drawing = ComposeOption<CustomSeriesOption | LineSeriesOption | GridComponentOption>
 
 /** The drawing as an `<svg>` element without scripts, styles or ids: the same drawing gives the same text. */
 export function drawSvg(drawing: Drawing, width: number, height: number): string {

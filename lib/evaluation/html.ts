@@ -8,16 +8,15 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-/** Control characters as the pictures that Unicode has for them, and lone surrogates as U+FFFD. */
+// eslint-disable-next-line no-control-regex -- these are what is looked for
+const CONTROLS = /[\0-\x1f\x7f-\x9f]/g
+
+/** One line, with control characters spelled out (`\x1b`) and lone surrogates as U+FFFD. */
 export function visible(text: string): string {
-  return (
-    text
-      .replace(/\s+/g, ' ')
-      // eslint-disable-next-line no-control-regex -- these are what is looked for
-      .replace(/[\0-\x1f]/g, (control) => String.fromCharCode(0x2400 + control.charCodeAt(0)))
-      .replace(/\x7f/g, '\u2421')
-      .replace(/[\x80-\x9f\ud800-\udfff]/gu, '\ufffd')
-  )
+  return text
+    .replace(/\s+/g, ' ')
+    .replace(CONTROLS, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`)
+    .replace(/[\ud800-\udfff]/gu, '\ufffd')
 }
 
 /** For text and for attributes in double quotes. */

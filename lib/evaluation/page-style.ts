@@ -16,6 +16,7 @@ const LIGHT: Theme = {
     grid: '#e8ebef',
     axis: '#8a929d',
     track: '#e8ebef',
+    edge: '#c4cad2',
     accent: '#0b5cad',
     bar: '#7d93ad',
     other: '#8f98a3',
@@ -44,6 +45,7 @@ const DARK: Theme = {
     grid: '#262d36',
     axis: '#6c7683',
     track: '#262d36',
+    edge: '#05070a',
     accent: '#7cb8f5',
     bar: '#6680a0',
     other: '#737e8b',
@@ -100,32 +102,44 @@ h1 { font-size: 28px; line-height: 1.25; font-weight: 650; letter-spacing: -0.01
 h2 { font-size: 20px; line-height: 1.3; font-weight: 650; }
 h3, figcaption { font-size: 14px; line-height: 1.4; font-weight: 600; }
 .eyebrow { color: var(--muted); font-size: 14px; margin-bottom: 6px; }
-.note { color: var(--muted); font-size: 14px; max-width: 75ch; }
+.note { color: var(--muted); font-size: 14px; max-width: 90ch; text-wrap: pretty; }
 section { margin-top: 48px; }
 section > h2 + .note { margin-top: 4px; }
 section > * + * { margin-top: 16px; }
 
 .facts { display: flex; flex-wrap: wrap; gap: 6px 28px; margin-top: 16px; font-size: 14px; }
-.facts div { display: flex; gap: 8px; min-width: 0; }
-.facts dt { color: var(--muted); white-space: nowrap; }
+.facts div { min-width: 0; }
+.facts :is(dt, dd) { display: inline; }
+.facts dt { color: var(--muted); margin-right: 8px; }
 
 .card { background: var(--surface); border: 1px solid var(--line); border-radius: 10px; padding: 20px; min-width: 0; }
-.columns { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); }
+.columns { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
+.across { grid-column: 1 / -1; }
+.stack { display: grid; gap: 16px; min-width: 0; }
 .pair { display: grid; gap: 16px; align-items: start; }
-.many { display: grid; gap: 20px 16px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 150px), 1fr)); }
+.many { display: grid; gap: 20px 16px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 150px), 1fr)); margin-top: 16px; }
+.few { display: grid; gap: 20px 24px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); margin-top: 16px; }
 .none { color: var(--muted); font-size: 14px; }
 
-.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); padding: 4px; }
-.totals div { padding: 14px 16px; }
+.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(124px, 1fr)); padding: 6px; }
+.totals div { padding: 12px 14px; }
 .totals dt { color: var(--muted); font-size: 13px; line-height: 1.4; }
 .totals dd { font-size: 22px; line-height: 1.3; font-weight: 600; font-variant-numeric: tabular-nums; }
 .totals .lead dd { color: var(--accent); }
 
 figcaption { margin-bottom: 4px; }
-figcaption small { display: block; color: var(--muted); font-size: 13px; font-weight: 400; }
+figcaption small, h3 small { display: block; color: var(--muted); font-size: 13px; font-weight: 400; }
 .many figcaption { font-size: 13px; }
-.scroll { overflow-x: auto; }
-.plot svg { display: block; width: 100%; height: auto; margin: 0 auto; font-variant-numeric: tabular-nums; }
+.scroll {
+  overflow-x: auto;
+  /* A shade at the edge beyond which there is more. */
+  background:
+    linear-gradient(to right, var(--surface) 30%, transparent) left / 32px 100% no-repeat local,
+    linear-gradient(to left, var(--surface) 30%, transparent) right / 32px 100% no-repeat local,
+    linear-gradient(to right, var(--edge), transparent) left / 10px 100% no-repeat,
+    linear-gradient(to left, var(--edge), transparent) right / 10px 100% no-repeat;
+}
+.plot svg { display: block; width: 100%; height: auto; font-variant-numeric: tabular-nums; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 8px 0 0; padding: 0; list-style: none; font-size: 13px; }
 .legend li { display: flex; gap: 8px; align-items: center; min-width: 0; }
 .legend svg { flex: none; }
@@ -136,7 +150,7 @@ caption { text-align: left; font-weight: 600; padding-bottom: 6px; }
 th, td { padding: 7px 10px; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 thead th { color: var(--muted); font-weight: 500; font-size: 13px; vertical-align: bottom; white-space: nowrap; }
 tbody tr:last-child > * { border-bottom: 0; }
-tbody th { font-weight: 500; min-width: 7em; }
+tbody th { font-weight: 500; min-width: 6em; }
 th:first-child, td:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -158,18 +172,19 @@ details[open] > summary { margin-bottom: 10px; }
 .mistakes .predicted { color: var(--wrong); font-weight: 500; }
 
 @media (min-width: 900px) {
-  .pair { grid-template-columns: minmax(0, 5fr) minmax(0, 4fr); }
+  .pair { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
 }
 @media screen and (max-width: 640px) {
-  main { padding: 24px 16px 40px; }
+  main { padding: 24px 12px 40px; }
   h1 { font-size: 23px; }
   section { margin-top: 36px; }
-  .card { padding: 16px; }
-  .totals { padding: 0; grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); }
-  .totals div { padding: 10px 16px; }
+  .card { padding: 14px; }
+  .totals { padding: 5px 0; grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); }
+  .totals div { padding: 9px 14px; }
   .totals dd { font-size: 19px; }
   .tight th, .tight td { padding-left: 5px; padding-right: 5px; font-size: 13px; }
-  .tight tbody th { min-width: 0; }
+  .tight tbody th { min-width: 5.4em; }
+  .broad tbody th { min-width: 8em; }
 
   /* Each mistake as a small card, the sort buttons in a line above. */
   .mistakes, .mistakes thead, .mistakes tbody { display: block; }

@@ -45,7 +45,7 @@ ${data.facts.map(({ name, value }) => `<div><dt>${isolated(name)}</dt><dd>${isol
 </header>
 ${whole ? overall(data, whole, plots) : ''}
 ${ranking(data, plots)}
-${calibration(data, plots)}
+${histograms(data, plots)}
 ${slices(data, whole, groups, plots)}
 ${mistakes(data)}
 </main>
@@ -70,13 +70,14 @@ function overall(data: PageData, whole: PageReport, { confusionPlot }: PlotModul
   const classes = card(classTable(whole, 'Per class'))
   const confusion = card(
     figureOf(matrix, 'Confusion matrix', {
-      note: 'Rows of the file by true and predicted class; the shade is the share of the true class.',
+      note: 'Rows of the file by true and predicted class. The shade is the share of the true class.',
       spoken: `Confusion matrix of ${labels.length} classes, true by predicted. The counts are in the table below.`,
     }) + fold('Counts as a table', confusionTable(labels, confusion_matrix)),
   )
-  const content =
-    matrix.least_width > 0 ? classes + confusion : `<div class="pair">${classes}${confusion}</div>`
-  return section('Overall', `${isolated(whole.name)}, ${rows(whole.rows)}.`, totals(data, whole) + content)
+  const figures = `<div class="stack">${totals(data, whole)}${classes}</div>`
+  const content = matrix.least_width > 0 ? figures + confusion : pair(figures, confusion)
+  const classes_named = labels.length === 1 ? '1 class' : `${labels.length} classes`
+  return section('Overall', `${rows(whole.rows)}, ${classes_named}.`, content)
 }
 
 function totals({ expected_calibration_error }: PageData, whole: PageReport): string {
@@ -113,86 +114,95 @@ function confusionTable(labels: readonly string[], matrix: readonly (readonly nu
   return table(head, body, { label: 'Confusion matrix, counts' })
 }
 
-function ranking({ labels, roc, precision_recall }: PageData, plots: PlotModule): string {
-  const axes = {
-    roc: { x: 'false positive rate', y: 'true positive rate' },
-    precision_recall: { x: 'recall', y: 'precision' },
-  }
-  const content = `<div class="columns">
-${curves(roc, 'ROC curves', 'AUC', axes.roc, true, plots)}
-${curves(precision_recall, 'Precision-recall curves', 'area', axes.precision_recall, false, plots)}
-</div>`
-  const note =
-    labels.length > plots.MOST_LINES
-      ? 'Each class against the rest, one frame each, from 0 to 1 both ways; the figure is the area under the curve.'
-      : 'Each class against the rest, over every threshold of its score; the figure is the area under the curve.'
-  return section('Ranking', note, content)
+function ranking(data: PageData, plots: PlotModule): string {
+  const { labels, roc, precision_recall } = data
+  const single = labels.length > plots.MOST_LINES ? ' Every frame goes from 0 to 1 both ways.' : ''
+  const note = `How well the score of each class finds its rows among all others. The figures are areas under the curves.${single}`
+  const roc_axes = { x: 'false positive rate', y: 'true positive rate' }
+  const precision_recall_axes = { x: 'recall', y: 'precision' }
+  const content = [
+    curves(roc, 'ROC', roc_axes, true, plots),
+    curves(precision_recall, 'Precision and recall', precision_recall_axes, false, plots),
+    reliability(data, plots),
+  ]
+  return section('Curves and calibration', note, `<div class="columns">${content.join('\n')}</div>`)
 }
 
 function curves(
   all: readonly Curve[],
   title: string,
-  area_name: string,
   axes: { x: string; y: string },
   chance: boolean,
   plots: PlotModule,
 ): string {
-  const drawn = all.filter(({ points }) => points.length > 1)
+  if (!all.some(isDrawn)) return card(nothing(title, 'Not defined: it takes rows of two true classes.'))
   const note = `${axes.y} over ${axes.x}`
-  if (!drawn.length) return card(nothing(title, 'It takes rows of at least two true classes.'))
   const spoken = (some: readonly Curve[]): string =>
-    `${title}, ${note}: ${some.map(({ label, area }) => `${label} ${area_name} ${figure(area)}`).join(', ')}`
+    `${title} curve, ${note}: ${some.map(({ label, area }) => `${label}, area ${figure(area)}`).join('; ')}`
   if (all.length <= plots.MOST_LINES) {
-    const legend = all.map(({ label, area, points }, index) => {
-      const line = `<line x1="0" y1="6" x2="28" y2="6" stroke="var(--series-${index})" stroke-width="2.5" stroke-dasharray="${plots.dashArray(index)}"/>`
-      const mark = points.length > 1 ? line : ''
-      return `<li><svg width="28" height="12" aria-hidden="true">${mark}</svg><span>${isolated(label)} <b>${figure(area)}</b></span></li>`
+    const legend = all.map((curve, index) => {
+      const dashes = plots.dashArray(index)
+      const line = `<line x1="0" y1="6" x2="28" y2="6" stroke="var(--series-${index})" stroke-width="2.5" stroke-dasharray="${dashes}"/>`
+      return legendItem(
+        28,
+        isDrawn(curve) ? line : '',
+        `${isolated(curve.label)} <b>${figure(curve.area)}</b>`,
+      )
     })
     const plot = plots.curvesPlot(all, axes, { chance })
-    return card(figureOf(plot, title, { note, spoken: spoken(all), legend: legend.join('') }))
+    return card(figureOf(plot, title, { note, spoken: spoken(all), legend }))
   }
-  const small = all.map((curve) => {
-    if (curve.points.length < 2) return nothing(isolated(curve.label), 'Not defined.')
+  const frames = all.map((curve) => {
+    if (!isDrawn(curve)) return nothing(isolated(curve.label), 'Not defined.')
     const plot = plots.curvesPlot([curve], axes, { chance, small: true })
     return figureOf(plot, isolated(curve.label), { note: figure(curve.area), spoken: spoken([curve]) })
   })
-  return card(`<h3>${title}</h3><p class="note">${note}</p><div class="many">${small.join('\n')}</div>`)
+  return card(`<h3>${title}<small>${note}</small></h3><div class="many">${frames.join('\n')}</div>`, 'across')
 }
 
-function calibration(data: PageData, plots: PlotModule): string {
-  const { reliability, expected_calibration_error, histograms } = data
-  const bins = reliability.map((bin) => [
+function isDrawn({ points }: Curve): boolean {
+  return points.length > 1
+}
+
+function reliability({ reliability: bins, expected_calibration_error }: PageData, plots: PlotModule): string {
+  const title = 'Reliability'
+  if (!bins.length) return card(nothing(title, 'Not defined: there are no rows.'))
+  const note = 'accuracy over confidence, and the rows in each bin'
+  const spoken = `Reliability diagram of ${bins.length} bins. The figures are in the table below.`
+  const legend = [`<li>expected calibration error <b>${figure(expected_calibration_error)}</b></li>`]
+  const body = bins.map((bin) => [
     `${bin.from.toFixed(2)} – ${bin.to.toFixed(2)}`,
     figure(bin.confidence),
     figure(bin.accuracy),
     count(bin.count),
   ])
-  const head = ['Confidence', 'Mean', 'Accuracy', 'Rows']
-  const diagram = reliability.length
-    ? figureOf(plots.reliabilityPlot(reliability), 'Reliability', {
-        note: `How often the predicted class is right, by its score, and below it the rows in each bin. On the dashed line the score can be taken at its word; under it the model is too sure. Expected calibration error ${figure(expected_calibration_error)}.`,
-        spoken: `Reliability diagram of ${reliability.length} bins. The figures are in the table below.`,
-      }) + fold('Bins as a table', table(head, bins, { label: 'Reliability by bin' }))
-    : nothing('Reliability', 'There are no rows.')
-  const many = histograms.length > plots.MOST_LINES
+  const bin_table = table(['Bin', 'Confidence', 'Accuracy', 'Rows'], body, { label: 'Reliability by bin' })
+  return card(
+    figureOf(plots.reliabilityPlot(bins), title, { note, spoken, legend }) +
+      fold('Bins as a table', bin_table),
+  )
+}
+
+function histograms({ histograms: all }: PageData, plots: PlotModule): string {
+  const small = all.length > plots.MOST_LINES
   const key = (color: string, name: string): string =>
-    `<li><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" rx="2" fill="var(--${color})"/></svg><span>${name}</span></li>`
-  const legend = key('series-0', 'rows of this class') + key('other', 'rows of other classes')
-  const plotted = histograms.map((histogram) => {
+    legendItem(12, `<rect width="12" height="12" rx="2" fill="var(--${color})"/>`, name)
+  const legend = key('series-0', 'rows of the class') + key('other', 'rows of other classes')
+  const frames = all.map((histogram) => {
     const { label, when_true, when_other } = histogram
-    const empty = ![...when_true, ...when_other].some((value) => value > 0)
-    if (empty) return nothing(isolated(label), 'There are no rows.')
-    return figureOf(plots.histogramPlot(histogram, many), isolated(label), {
-      spoken: `Histogram of the scores of ${label}, in ${when_true.length} bins, for rows of that class and for others`,
-    })
+    const title = isolated(label)
+    if (![...when_true, ...when_other].some((value) => value > 0)) return nothing(title, 'There are no rows.')
+    const spoken = `Histogram of the scores of ${label} in ${when_true.length} bins, for rows of the class and for others`
+    return figureOf(plots.histogramPlot(histogram, small), title, { spoken })
   })
   const note =
-    'The score each class was given. Bars show the share of rows, on a square root scale, up for rows of the class and down for others.'
-  return section(
-    'Scores',
-    'Whether a score means what it says, and how well scores set the classes apart.',
-    `<div class="pair">${card(diagram)}${card(`<h3>Score histograms</h3><p class="note">${note}</p><ul class="legend">${legend}</ul><div class="${many ? 'many' : 'histograms'}">${plotted.join('\n')}</div>`)}</div>`,
-  )
+    'The score that each class was given. Bars are shares of rows on a square root scale, so that small ones can be seen too: up for rows of the class, down for the others.'
+  const content = `<ul class="legend">${legend}</ul><div class="${small ? 'many' : 'few'}">${frames.join('\n')}</div>`
+  return section('Score histograms', note, card(content))
+}
+
+function legendItem(width: number, mark: string, name: string): string {
+  return `<li><svg width="${width}" height="12" aria-hidden="true">${mark}</svg><span>${name}</span></li>`
 }
 
 function slices(
@@ -209,9 +219,9 @@ function slices(
     return card(figureOf(plots.barsPlot(all, reference), title, { spoken }))
   }
   const length = bars(`By length in ${f1_by_length.unit}`, f1_by_length.bins, 'There are no rows.')
-  const note = `Macro F1 of parts of the file, with the rows in each; the dashed line is the whole, ${figure(reference)}.`
-  if (!groups.length && !f1_by_group.length)
-    return section('Slices', note, `<div class="pair">${length}</div>`)
+  const whole_line = reference === null ? '' : ` The dashed line is the whole, ${figure(reference)}.`
+  const note = `Macro F1 of parts of the file, with the rows in each.${whole_line}`
+  if (!groups.length && !f1_by_group.length) return section('Slices', note, pair(length, ''))
   const head = ['Group', 'Rows', 'Accuracy', 'Macro F1', 'Weighted F1', 'ROC AUC', 'Log loss', 'Brier']
   const body = groups.map((group) => [
     isolated(group.name),
@@ -232,7 +242,7 @@ function slices(
 
 function mistakes({ mistakes: all }: PageData): string {
   const title = 'Most confident mistakes'
-  const note = 'Wrong predictions, those with the highest score first. A click on a header sorts by it.'
+  const note = 'Wrong predictions, those with the highest score first.'
   if (!all.length) return section(title, note, card('<p class="none">There are no mistakes.</p>'))
   const columns: [name: string, style: string, first: 'ascending' | 'descending'][] = [
     ['Row', 'number', 'ascending'],
@@ -279,26 +289,31 @@ function shortened(text: string): string {
   return `${isolated(shown)} <span class="none">… ${count(text.length)} characters</span>`
 }
 
-function card(content: string): string {
-  return `<div class="card">${content}</div>`
+function card(content: string, style = ''): string {
+  return `<div class="card ${style}">${content}</div>`
+}
+
+/** Side by side where there is room. */
+function pair(left: string, right: string): string {
+  return `<div class="pair">${left}${right}</div>`
 }
 
 /** @param title HTML, as `note` and `legend` are; `spoken` is text */
 function figureOf(
   plot: Plots.Plot,
   title: string,
-  { note, spoken, legend }: { note?: string; spoken: string; legend?: string },
+  { note, spoken, legend }: { note?: string; spoken: string; legend?: readonly string[] },
 ): string {
   const caption = `<figcaption>${title}${note === undefined ? '' : `<small>${note}</small>`}</figcaption>`
   const size = `max-width:${Math.round(plot.width * 1.25)}px${plot.least_width ? `;min-width:${Math.round(plot.least_width)}px` : ''}`
   const svg = plot.svg.replace('<svg ', `<svg style="${size}" `)
   // What may have to be scrolled must be reachable without a mouse.
   const scroll = plot.least_width ? ' tabindex="0"' : ''
-  return `<figure>${caption}<div class="scroll"${scroll}><div class="plot" role="img" aria-label="${escapeHtml(spoken)}">${svg}</div></div>${legend === undefined ? '' : `<ul class="legend">${legend}</ul>`}</figure>`
+  return `<figure>${caption}<div class="scroll"${scroll}><div class="plot" role="img" aria-label="${escapeHtml(spoken)}">${svg}</div></div>${legend === undefined ? '' : `<ul class="legend">${legend.join('')}</ul>`}</figure>`
 }
 
 function nothing(title: string, why: string): string {
-  return `<h3>${title}</h3><p class="none">${why}</p>`
+  return `<div><h3>${title}</h3><p class="none">${why}</p></div>`
 }
 
 function fold(summary: string, content: string): string {
@@ -316,7 +331,7 @@ function table(
   const lines = body.map(([name = '', ...figures]) => {
     return `<tr><th scope="row">${name}</th>${figures.map((value) => `<td class="number">${value}</td>`).join('')}</tr>`
   })
-  return `<div class="scroll" tabindex="0" role="group" aria-label="${escapeHtml(label)}"><table class="tight">${caption && `<caption>${caption}</caption>`}
+  return `<div class="scroll" tabindex="0" role="group" aria-label="${escapeHtml(label)}"><table class="tight${names.length > 5 ? ' broad' : ''}">${caption && `<caption>${caption}</caption>`}
 <thead>${header}</thead>
 <tbody>
 ${lines.join('\n')}
