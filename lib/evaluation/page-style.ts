@@ -19,7 +19,7 @@ const LIGHT: Theme = {
     edge: '#c4cad2',
     accent: '#0b5cad',
     bar: '#7d93ad',
-    other: '#8f98a3',
+    other: '#858e9a',
     wrong: '#b3400a',
     // Okabe and Ito's palette, darkened to 3 to 1 on white; lines are broken differently too.
     'series-0': '#0b62b0',
