@@ -169,6 +169,7 @@ details[open] > summary { margin-bottom: 10px; }
 .sortable th[aria-sort='ascending'] button::after { content: '↑'; opacity: 1; }
 .sortable th[aria-sort='descending'] button::after { content: '↓'; opacity: 1; }
 .mistakes .text { width: 60%; }
+.mistakes .label { min-width: 6.5em; }
 .mistakes .predicted { color: var(--wrong); font-weight: 500; }
 
 @media (min-width: 900px) {
@@ -182,18 +183,21 @@ details[open] > summary { margin-bottom: 10px; }
   .totals { padding: 5px 0; grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); }
   .totals div { padding: 9px 14px; }
   .totals dd { font-size: 19px; }
-  .tight th, .tight td { padding-left: 5px; padding-right: 5px; font-size: 13px; }
+  .tight :is(th, td) { padding-left: 5px; padding-right: 5px; font-size: 13px; }
+  .tight :is(th, td):first-child { padding-left: 0; }
+  .tight :is(th, td):last-child { padding-right: 0; }
   .tight tbody th { min-width: 5.4em; }
   .broad tbody th { min-width: 8em; }
 
   /* Each mistake as a small card, the sort buttons in a line above. */
   .mistakes, .mistakes thead, .mistakes tbody { display: block; }
   .mistakes thead tr { display: flex; flex-wrap: wrap; gap: 0 16px; border-bottom: 1px solid var(--line); padding-bottom: 6px; }
-  .mistakes thead th { border: 0; padding: 4px 0; }
+  .mistakes thead th { border: 0; padding: 4px 0; width: auto; }
   .mistakes tbody tr { display: flex; flex-wrap: wrap; gap: 0 16px; padding: 10px 0; border-bottom: 1px solid var(--line); }
   .mistakes tbody tr:last-child { border-bottom: 0; }
   .mistakes tbody td { border: 0; padding: 0; white-space: normal; text-align: left; max-width: 100%; }
   .mistakes tbody td::before { content: attr(data-name) ' '; color: var(--muted); font-weight: 400; }
+  .mistakes .label { min-width: 0; }
   .mistakes tbody .text { order: -1; width: 100%; margin-bottom: 4px; }
   .mistakes tbody .text::before { content: none; }
 }
@@ -202,10 +206,18 @@ details[open] > summary { margin-bottom: 10px; }
   body { background: none; font-size: 11pt; }
   main { max-width: none; padding: 0; }
   section { margin-top: 28px; }
-  .card { border-color: var(--line); padding: 12px; }
+  .card { padding: 12px; }
+  .pair { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
+  .columns { grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); }
+  .few { grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); }
+  .totals { padding: 4px; grid-template-columns: repeat(auto-fit, minmax(90px, 1fr)); }
+  .totals div { padding: 6px 8px; }
+  .totals dd { font-size: 13pt; }
+  table { font-size: 9pt; }
+  th, td { padding: 4px 6px; }
   .card, figure, tr { break-inside: avoid; }
   .card:has(table), .card:has(.many) { break-inside: auto; }
-  h2, h3, figcaption, caption, thead { break-after: avoid; }
+  h2, h3, .note, figcaption, caption, thead { break-after: avoid; }
   .scroll { overflow: visible; }
   .plot svg { min-width: 0 !important; }
   .sortable th button::after { content: none; }

@@ -185,6 +185,7 @@ function reliability({ reliability: bins, expected_calibration_error }: PageData
 
 function histograms({ histograms: all }: PageData, plots: PlotModule): string {
   const small = all.length > plots.MOST_LINES
+  const largest = plots.largestShare(all)
   const key = (color: string, name: string): string =>
     legendItem(12, `<rect width="12" height="12" rx="2" fill="var(--${color})"/>`, name)
   const legend = key('series-0', 'rows of the class') + key('other', 'rows of other classes')
@@ -193,7 +194,7 @@ function histograms({ histograms: all }: PageData, plots: PlotModule): string {
     const title = isolated(label)
     if (![...when_true, ...when_other].some((value) => value > 0)) return nothing(title, 'There are no rows.')
     const spoken = `Histogram of the scores of ${label} in ${when_true.length} bins, for rows of the class and for others`
-    return figureOf(plots.histogramPlot(histogram, small), title, { spoken })
+    return figureOf(plots.histogramPlot(histogram, largest, small), title, { spoken })
   })
   const note =
     'The score that each class was given. Bars are shares of rows on a square root scale, so that small ones can be seen too: up for rows of the class, down for the others.'
@@ -219,7 +220,8 @@ function slices(
     return card(figureOf(plots.barsPlot(all, reference), title, { spoken }))
   }
   const length = bars(`By length in ${f1_by_length.unit}`, f1_by_length.bins, 'There are no rows.')
-  const whole_line = reference === null ? '' : ` The dashed line is the whole, ${figure(reference)}.`
+  const whole_line =
+    reference === null ? '' : ` The mark on each bar is that of the whole, ${figure(reference)}.`
   const note = `Macro F1 of parts of the file, with the rows in each.${whole_line}`
   if (!groups.length && !f1_by_group.length) return section('Slices', note, pair(length, ''))
   const head = ['Group', 'Rows', 'Accuracy', 'Macro F1', 'Weighted F1', 'ROC AUC', 'Log loss', 'Brier']
@@ -247,8 +249,8 @@ function mistakes({ mistakes: all }: PageData): string {
   const columns: [name: string, style: string, first: 'ascending' | 'descending'][] = [
     ['Row', 'number', 'ascending'],
     ['Text', 'text', 'ascending'],
-    ['True', '', 'ascending'],
-    ['Predicted', '', 'ascending'],
+    ['True', 'label', 'ascending'],
+    ['Predicted', 'label', 'ascending'],
     ['Score', 'number', 'descending'],
   ]
   const head = columns.map(([name, style, first]) => {
@@ -261,8 +263,8 @@ function mistakes({ mistakes: all }: PageData): string {
     const cells = [
       cell('Row', 'number', count(row), row),
       cell('Text', 'text', shortened(text)),
-      cell('True', '', isolated(true_label)),
-      cell('Predicted', 'predicted', isolated(predicted_label)),
+      cell('True', 'label', isolated(true_label)),
+      cell('Predicted', 'label predicted', isolated(predicted_label)),
       cell('Score', 'number', figure(score), score),
     ]
     return `<tr role="row">${cells.join('')}</tr>`

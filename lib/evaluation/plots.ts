@@ -184,20 +184,28 @@ export function reliabilityPlot(bins: PageData['reliability']): Plot {
   return plot(drawing, WIDTH, upright ? 376 : 358)
 }
 
-/** Shares up for the texts whose true class it is, down for the others, on a square root scale. */
-export function histogramPlot(
-  histogram: Pick<PageData['histograms'][number], 'when_true' | 'when_other'>,
-  small: boolean,
-): Plot {
-  const [when_true, when_other] = [roots(histogram.when_true), roots(histogram.when_other)]
-  const most = Math.max(...when_true, ...when_other)
+type Counts = Pick<PageData['histograms'][number], 'when_true' | 'when_other'>
+
+/** The largest share of all histograms: with one scale they can be compared. */
+export function largestShare(histograms: readonly Counts[]): number {
+  return Math.max(
+    ...histograms.flatMap(({ when_true, when_other }) => [shares(when_true), shares(when_other)]).flat(),
+  )
+}
+
+/** Shares up for the texts whose true class it is, down for the others, on a square root scale to `largest`. */
+export function histogramPlot(histogram: Counts, largest: number, small: boolean): Plot {
+  const most = Math.sqrt(largest)
   const bars = (values: readonly number[], sign: 1 | -1, color: string): Box[] =>
     values.map((value, bin) => ({
       color,
-      shape: (at) => rectangle(at(bin / values.length, sign * value), at((bin + 1) / values.length, 0)),
+      shape: (at) => {
+        const start = at(bin / values.length, sign * Math.sqrt(value))
+        return rectangle(start, at((bin + 1) / values.length, 0))
+      },
     }))
-  const shares = [0.05, 0.25, 0.5, 1].filter((share) => Math.sqrt(share) <= most)
-  const shown = small ? shares.slice(-1) : shares
+  const ticks = [0.05, 0.25, 0.5, 1].filter((share) => share <= largest)
+  const roots = (small ? ticks.slice(-1) : ticks).map(Math.sqrt)
   const x_axis = small ? unitAxis('', 0, 1) : unitAxis('score', 28)
   const y_axis = unitAxis(small ? '' : 'share of rows', 36)
   const drawing: Drawing = {
@@ -214,19 +222,24 @@ export function histogramPlot(
       splitLine: { show: false },
       axisLabel: {
         ...y_axis.axisLabel,
-        customValues: [...shown.map((share) => -Math.sqrt(share)), 0, ...shown.map(Math.sqrt)],
+        customValues: [...roots.map((root) => -root), 0, ...roots],
         formatter: (value: number) => `${Math.round(value * value * 100)}%`,
       },
     },
-    series: [boxes([...bars(when_true, 1, 'var(--series-0)'), ...bars(when_other, -1, 'var(--other)')])],
+    series: [
+      boxes([
+        ...bars(shares(histogram.when_true), 1, 'var(--series-0)'),
+        ...bars(shares(histogram.when_other), -1, 'var(--other)'),
+      ]),
+    ],
   }
   return plot(drawing, small ? SMALL_WIDTH : WIDTH, small ? SMALL_HEIGHT : 260)
 }
 
-/** The square root of each count's share. */
-function roots(counts: readonly number[]): number[] {
+/** Each count's share of them all. */
+function shares(counts: readonly number[]): number[] {
   const total = counts.reduce((sum, value) => sum + value, 0)
-  return counts.map((value) => (total > 0 ? Math.sqrt(value / total) : 0))
+  return counts.map((value) => (total > 0 ? value / total : 0))
 }
 
 /** Between two corners, with a gap to the next one on its right. */
@@ -234,22 +247,18 @@ function rectangle(a: { x: number; y: number }, b: { x: number; y: number }) {
   return { x: a.x, y: Math.min(a.y, b.y), width: b.x - a.x - 1, height: Math.abs(a.y - b.y) }
 }
 
-/** A bar for each name, which stands above it with its rows, and beside it the figure. */
+/** A bar for each name, which stands above it with its rows, and beside it the figure; a mark at the reference. */
 export function barsPlot(bars: PageData['f1_by_group'], reference: number | null): Plot {
-  const [left, right, top, bottom, band] = [8, 58, 2, 24, 44]
-  const thick = 12
+  const [left, right, top, bottom, band, thick] = [8, 58, 2, 24, 44, 12]
   const height = band * bars.length
-  const tracks = bars.flatMap(({ name, f1, rows }, index): Box[] => {
-    const bar = (to: number, color: string, text?: string): Box => ({
+  const all = bars.flatMap(({ name, f1, rows }, index): Box[] => {
+    const bar = (to: number, color: string): Box => ({
       color,
       radius: 2,
       shape: (at) => {
-        const [start, end] = [at(0, index), at(to, index)]
-        return { x: start.x, y: start.y + band - thick - 4, width: end.x - start.x, height: thick }
+        const { x, y } = at(0, index)
+        return { x, y: y + band - thick - 4, width: at(to, index).x - x, height: thick }
       },
-      ...(text !== undefined && {
-        text: { text, color: 'var(--ink)', size: FONT, position: 'right' },
-      }),
     })
     const title: Box = {
       color: 'none',
@@ -261,20 +270,26 @@ export function barsPlot(bars: PageData['f1_by_group'], reference: number | null
         position: 'right',
       },
     }
-    return [title, bar(1, 'var(--track)', figure(f1)), bar(f1 ?? 0, 'var(--series-0)')]
+    const value = { text: figure(f1), color: 'var(--ink)', size: FONT, position: 'right' } as const
+    const mark: Box = {
+      color: 'var(--ink)',
+      shape: (at) => {
+        const { x, y } = at(reference ?? 0, index)
+        return { x: x - 1, y: y + band - thick - 7, width: 2, height: thick + 6 }
+      },
+    }
+    return [
+      title,
+      { ...bar(1, 'var(--track)'), text: value },
+      bar(f1 ?? 0, 'var(--series-0)'),
+      ...(reference === null ? [] : [mark]),
+    ]
   })
-  const marked = [
-    { x: reference ?? 0, y: 0 },
-    { x: reference ?? 0, y: bars.length },
-  ]
   const drawing: Drawing = {
     grid: { left, right, top, height },
     xAxis: unitAxis(),
     yAxis: { type: 'value', min: 0, max: bars.length, inverse: true, silent: true, ...UNSEEN },
-    series: [
-      boxes(tracks),
-      ...(reference === null ? [] : [line(marked, { color: 'var(--muted)', width: 1, type: 'dashed' })]),
-    ],
+    series: [boxes(all)],
   }
   return plot(drawing, WIDTH, top + height + bottom)
 }
