@@ -24,16 +24,20 @@ export function drawSvg(drawing: Drawing, width: number, height: number): string
   const chart = init(null, null, { renderer: 'svg', ssr: true, width, height })
   try {
     chart.setOption({ animation: false, textStyle: { fontFamily: 'inherit' }, ...drawing })
-    return withoutHover(chart.renderToSVGString({ useViewBox: true }))
+    return withoutNames(chart.renderToSVGString({ useViewBox: true }))
   } finally {
     chart.dispose()
   }
 }
 
-/** Takes off the rules for hovering, which do nothing here and whose names count up from drawing to drawing. */
-function withoutHover(svg: string): string {
+/**
+ * Takes off the rules for hovering and the clips at the frame's edge. They do nothing here, and their names count up
+ * from drawing to drawing.
+ */
+function withoutNames(svg: string): string {
   return svg
-    .replace(/<style\s*>.*?<\/style>/s, '')
-    .replace(/ (?:class="zr\d+-cls-\d+"|pointer-events="\w+"|xmlns:xlink="[^"]*"|baseProfile="full")/g, '')
+    .replace(/<(style|defs)\s*>.*?<\/\1>/gs, '')
+    .replace(/ (?:class="zr[\w-]+"|clip-path="url\(#[\w-]+\)"|pointer-events="\w+")/g, '')
+    .replace(/ (?:xmlns:xlink|baseProfile)="[^"]*"/g, '')
     .replace(/(<svg[^>]*>)\s*<rect[^>]*><\/rect>/, '$1')
 }

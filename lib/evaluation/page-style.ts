@@ -21,13 +21,13 @@ const LIGHT: Theme = {
     bar: '#7d93ad',
     other: '#858e9a',
     wrong: '#b3400a',
-    // Okabe and Ito's palette, darkened to 3 to 1 on white; lines are broken differently too.
+    // At least 3 to 1 on the card, and apart (0.08 in OKLab) for simulated protanopia, deuteranopia and tritanopia.
     'series-0': '#0b62b0',
-    'series-1': '#c95a00',
-    'series-2': '#00856a',
-    'series-3': '#a2407f',
-    'series-4': '#806600',
-    'series-5': '#4a4f57',
+    'series-1': '#d26b15',
+    'series-2': '#20a18d',
+    'series-3': '#ac0271',
+    'series-4': '#544c00',
+    'series-5': '#3c194a',
   },
   heat: [
     ...['#f1f3f6', '#e3eefa', '#cfe2f6', '#b4d2f1', '#94bfea', '#72a9e0'],
@@ -51,10 +51,10 @@ const DARK: Theme = {
     other: '#737e8b',
     wrong: '#ff9d66',
     'series-0': '#5fb0f0',
-    'series-1': '#f0a02c',
-    'series-2': '#33c4a0',
-    'series-3': '#e593c4',
-    'series-4': '#e8dc52',
+    'series-1': '#ee7e3e',
+    'series-2': '#00e088',
+    'series-3': '#c98caf',
+    'series-4': '#f6e759',
     'series-5': '#c3cad3',
   },
   heat: [
@@ -218,6 +218,7 @@ details[open] > summary { margin-bottom: 10px; }
   .card, figure, tr { break-inside: avoid; }
   .card:has(table), .card:has(.many) { break-inside: auto; }
   h2, h3, .note, figcaption, caption, thead { break-after: avoid; }
+  .note { break-inside: avoid; }
   .scroll { overflow: visible; }
   .plot svg { min-width: 0 !important; }
   .sortable th button::after { content: none; }
