@@ -134,7 +134,7 @@ globalThis.look = {
     [...document.querySelectorAll('main *')]
       .filter((element) => !element.closest('.scroll') || element.matches('.scroll'))
       .filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5)
-      .map((element) => element.outerHTML.slice(0, 80)),
+      .map(({ tagName, className }) => `${tagName} ${className}`),
 
   /** The cells of a column of the mistakes, from the top. */
   column: (index) =>
