@@ -21,7 +21,7 @@ const FLAGS = [
 ]
 
 describe("the report's page, in a browser", function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let folder: string
   let browser: Browser
 
@@ -54,6 +54,8 @@ describe("the report's page, in a browser", function () {
   ): Promise<{ page: Page; complaints: string[] }> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
     await context.addInitScript({ path: join(__dirname, 'look.cjs') })
+    // Mocha's limit is the one that counts.
+    context.setDefaultTimeout(0)
     const page = await context.newPage()
     const url = pathToFileURL(fileOf(name)).href
     const complaints: string[] = []
