@@ -3,6 +3,7 @@ import { chmodSync, existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { findLibtorch } from '../lib/libtorch'
 import { buildNative } from './build-native'
+import { bundle } from './bundle'
 import { describeFetched, fetchLibtorch } from './fetch-libtorch'
 import { CommandFailed, runCommand } from './run-command'
 import { missingTools } from './tools'
@@ -30,6 +31,10 @@ async function prepare(): Promise<void> {
     const main = join(ROOT, 'dist', 'cli', 'main.js')
     if (existsSync(main)) chmodSync(main, 0o755)
     return { result: main, line: 'TypeScript compiled' }
+  })
+  await step(async () => {
+    const packages = await bundle()
+    return { result: packages, line: `${packages.length} packages bundled` }
   })
 }
 

@@ -1,35 +1,35 @@
+import { SingleBar } from 'cli-progress'
 import { fit, widthOf } from './text-width'
 
 const MAX_BAR_WIDTH = 24
-/** More often than this nobody can read it. */
-const REDRAW_MS = 100
 
 /** One line on stderr, a terminal, that is drawn over and over. */
 export class Bar {
-  #drawn = -Infinity
-  #pending: { text: string; share: number | undefined } | undefined
+  readonly #bar = new SingleBar({
+    format: (_, __, payload: { line: string }) => payload.line,
+    stream: process.stderr,
+    // More often than this nobody can read it.
+    fps: 10,
+    clearOnComplete: true,
+    // The line has been cut to the terminal already.
+    linewrap: true,
+  })
+  #line = ''
+  #started = false
 
   /** @param share how much is done, 0 to 1; undefined where that is not known, so that no bar is drawn */
   draw(text: string, share?: number): void {
-    this.#pending = { text, share }
-    if (performance.now() - this.#drawn >= REDRAW_MS) this.#flush()
+    // The last column stays free: a terminal that wraps there would leave lines behind.
+    const columns = (process.stderr.columns || 80) - 1
+    this.#line = fit(share === undefined ? text : withBar(text, share, columns), columns)
+    if (this.#started) this.#bar.update({ line: this.#line })
+    else this.#bar.start(1, 0, { line: this.#line })
+    this.#started = true
   }
 
   /** Shows what was drawn last for a moment, and takes it off the terminal. */
   clear(): void {
-    this.#flush()
-    process.stderr.write('\r\x1b[K')
-  }
-
-  #flush(): void {
-    if (!this.#pending) return
-    const { text, share } = this.#pending
-    // The last column stays free: a terminal that wraps there would leave lines behind.
-    const columns = (process.stderr.columns || 80) - 1
-    const line = share === undefined ? text : withBar(text, share, columns)
-    process.stderr.write(`\r${fit(line, columns)}\x1b[K`)
-    this.#drawn = performance.now()
-    this.#pending = undefined
+    this.#bar.stop()
   }
 }
 

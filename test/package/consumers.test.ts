@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync, type SpawnSyncReturns } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { addonPath } from '../../lib/binding'
 import { findLibtorch } from '../../lib/libtorch'
+import { PAGES } from '../fixtures/pages'
 
 const ROOT = join(__dirname, '..', '..')
 
@@ -55,6 +56,28 @@ describe('the package, packed and installed into an empty folder', function () {
     for (const foreign of ['lib', 'native', 'test', 'scripts', 'bench', 'build', '.ci']) {
       assert.ok(!names.includes(foreign), foreign)
     }
+  })
+
+  it('brings few packages along, and none that only the command line or the report needs', () => {
+    const others = readdirSync(join(folder, 'node_modules')).filter((name) => !name.startsWith('.'))
+    const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>
+    }
+    assert.ok(Object.keys(dependencies).length <= 5)
+    for (const bundled of ['commander', 'cli-progress', 'csv-parse', 'echarts', 'zrender', 'esbuild']) {
+      assert.ok(!others.includes(bundled), bundled)
+    }
+  })
+
+  it('has the command line and the report in it all the same', () => {
+    const command = join(folder, 'node_modules', '.bin', 'electra-classifier')
+    const help = spawnSync(command, ['classify', '--help'], { cwd: folder, encoding: 'utf8' })
+    assert.match(help.stdout, /^Usage: electra-classifier classify /, help.stderr)
+    const page = join(installed, 'dist', 'evaluation', 'page.js')
+    const script = `require(${JSON.stringify(page)}).renderPage(JSON.parse(process.argv[1])).then(console.log)`
+    const data = JSON.stringify(PAGES['three classes'])
+    const drawn = spawnSync(process.execPath, ['-e', script, data], { cwd: folder, encoding: 'utf8' })
+    assert.equal(drawn.stdout.split('<figure>').length - 1, 9, drawn.stderr)
   })
 
   it('says what to do where there is no compiled addon', () => {
@@ -114,6 +137,10 @@ describe('the package, packed and installed into an empty folder', function () {
       })
       assert.match(stdout, /^positive\b/, stderr)
       assert.equal(status, 0)
+      // Reading a table takes a package that is bundled.
+      writeFileSync(join(folder, 'texts.csv'), 'id,text\n1,"Great, really."\n')
+      const table = spawnSync(command, ['classify', '--file', 'texts.csv'], { cwd: folder, encoding: 'utf8' })
+      assert.match(table.stdout, /^positive .* Great, really\.\n$/, table.stderr)
     })
   })
 })

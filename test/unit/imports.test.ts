@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { BUNDLED } from '../../scripts/bundle'
 
 const ROOT = join(__dirname, '..', '..')
 
@@ -69,14 +70,34 @@ describe('who may import whom', () => {
     assert.deepEqual(foreign, [])
   })
 
-  it('loads no binary, no hub client and nothing of the command line with require', () => {
+  it('lets one file each import what is bundled, and those files be the ones that are', () => {
+    const { dependencies, devDependencies } = JSON.parse(
+      readFileSync(join(ROOT, 'package.json'), 'utf8'),
+    ) as Record<'dependencies' | 'devDependencies', Record<string, string>>
+    assert.ok(Object.keys(dependencies).length <= 5)
+    const users = lib.flatMap((file) =>
+      imports(file)
+        .filter((path) => /^[@a-z][\w@/.-]*$/.test(path))
+        .map((path) => ({ file, name: /^(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? '' }))
+        .filter(({ name }) => !(name in dependencies) && name !== 'electra-classifier'),
+    )
+    const bundled = new Map(users.map(({ file, name }) => [name, file]))
+    for (const { file, name } of users) {
+      assert.ok(name in devDependencies, `${file} imports ${name}`)
+      assert.equal(bundled.get(name), file, `${name} is bundled once only if one file imports it`)
+    }
+    const files = [...new Set(bundled.values())].map((file) => relative('lib', file))
+    assert.deepEqual(files.sort(), BUNDLED)
+  })
+
+  it('loads no binary, no hub client and nothing of the command line or the report with require', () => {
     const script = `require(${JSON.stringify(join(ROOT, 'dist', 'index.js'))});
       console.log(JSON.stringify(Object.keys(require.cache)))`
     const loaded = JSON.parse(
       execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }),
     ) as string[]
     const unwanted = loaded.filter((path) =>
-      /\.node$|\/cli\/|commander|csv-parse|@huggingface\/hub/.test(path),
+      /\.node$|\/cli\/|\/evaluation\/|commander|csv-parse|cli-progress|echarts|@huggingface\/hub/.test(path),
     )
     assert.deepEqual(unwanted, [])
   })
