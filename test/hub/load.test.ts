@@ -223,9 +223,10 @@ describe('a model from the hub', function () {
     workspace.server.commit('org/fourth', tinyModel())
     const command = `stty cols 80; "${process.execPath}" "${MAIN}" classify --model org/fourth "${TEXT}"`
     const { stdout, code } = await ended(spawn('script', ['-qec', command, '/dev/null'], { cwd: ROOT }))
-    const lines = stdout.replaceAll('\x1b[K', '⌫')
+    // What clears the line that the cursor is on.
+    const lines = stdout.replaceAll('\x1b[2K', '⌫')
     assert.match(lines, /█{24} 100% {2}model\.safetensors {2}98\.7 kB/)
-    assert.match(lines, /\r⌫class \d {2}\d\.\d{4} {2}I love this restaurant!\r\n$/)
+    assert.match(lines, /⌫class \d {2}\d\.\d{4} {2}I love this restaurant!\r\n$/)
     assert.equal(code, 0)
   })
 })
