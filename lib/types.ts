@@ -23,6 +23,24 @@ export interface LoadOptions {
   libtorch?: string
 }
 
+/**
+ * Two texts that are scored together, for models that were tuned on pairs: premise and hypothesis, query and passage.
+ *
+ * @example
+ * ```ts
+ * const pair: TextPair = { text: 'A man plays the guitar.', text_pair: 'Somebody makes music.' }
+ * ```
+ */
+export interface TextPair {
+  /** The first text. */
+  readonly text: string
+  /** The second one; it may be empty, and its `[SEP]` is there all the same. */
+  readonly text_pair: string
+}
+
+/** What is classified: a text, or a pair of texts. */
+export type TextInput = string | TextPair
+
 /** How texts are classified. */
 export interface ClassifyOptions {
   /** Ends the call: its promise rejects with the signal's reason, and texts that still wait are dropped. */
@@ -66,6 +84,12 @@ export interface Tokenization {
   ids: number[]
   /** The vocabulary's spelling of each id. */
   tokens: string[]
+}
+
+/** A pair of texts as the model sees it. */
+export interface PairTokenization extends Tokenization {
+  /** For each id the text it belongs to: 0 for the first one with its special tokens, 1 for the second. */
+  token_type_ids: number[]
 }
 
 /** Facts about a loaded classifier. */
