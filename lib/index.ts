@@ -9,5 +9,10 @@ export type {
   Dtype,
   LoadOptions,
   ModelConfig,
+  PairTokenization,
+  ScoreFunction,
+  TextInput,
+  TextPair,
   Tokenization,
+  TokenRow,
 } from './types'

@@ -59,3 +59,25 @@ export function joinPair(
   }
   return { ids, token_type_ids, truncated: kept_first + kept_second < first.length + second.length }
 }
+
+/**
+ * Why a model takes no pairs, with the remedy; undefined where it does.
+ *
+ * @param token_types how many its engine tells apart
+ */
+export function whyNoPairs(
+  engine: 'electra' | 'script',
+  template: PairTemplate | undefined,
+  token_types: number,
+): string | undefined {
+  if (engine === 'script') {
+    return 'the forward(input_ids, attention_mask) of its archive takes no token_type_ids; load the checkpoint that the archive was made from, or what electra-classifier export makes of it'
+  }
+  if (!template) {
+    return 'its tokenizer files do not say, in a way that is supported, how two texts make one row; take those of the model that it was tuned from'
+  }
+  if (template.some(({ token_type }) => token_type >= token_types)) {
+    return `its config has type_vocab_size ${token_types}, and the second text has another token type; load a model that was tuned on pairs`
+  }
+  return undefined
+}
