@@ -4,9 +4,11 @@ import { extname } from 'node:path'
 import { parse, type CsvError } from 'csv-parse'
 import { InputError } from './endings'
 
-/** One text of an input. */
+/** One text of an input, or a pair of them. */
 export interface Row {
   text: string
+  /** There where a second column was asked for. */
+  text_pair?: string
   /** Where the input stands after this row, in bytes; about that where it is not valid UTF-8. */
   bytes: number
 }
@@ -45,10 +47,10 @@ export function fromArguments(texts: readonly string[]): Input {
   return { rows: rows() }
 }
 
-/** Texts from a file, whose extension says what is in it. */
-export async function fromFile(path: string, column?: string): Promise<Input> {
+/** Texts from a file, whose extension says what is in it; pairs of them where a second column is named. */
+export async function fromFile(path: string, column?: string, pair_column?: string): Promise<Input> {
   const { stream, size } = await openFile(path)
-  return { rows: readRows(stream, path, kindOf(path), column), ...(size > 0 && { total: size }) }
+  return { rows: readRows(stream, path, kindOf(path), column, pair_column), ...(size > 0 && { total: size }) }
 }
 
 /** Columns of a CSV or JSON Lines file; one of another extension is JSON Lines where it begins with a brace. */
@@ -76,10 +78,10 @@ async function openFile(path: string): Promise<{ stream: AsyncIterable<Uint8Arra
 }
 
 /** Texts from the standard input. */
-export function fromStdin(column?: string): Input {
+export function fromStdin(column?: string, pair_column?: string): Input {
   const stats = fstatSync(0)
   return {
-    rows: readRows(process.stdin, 'stdin', undefined, column),
+    rows: readRows(process.stdin, 'stdin', undefined, column, pair_column),
     ...(stats.isFile() && stats.size > 0 && { total: stats.size }),
   }
 }
@@ -97,13 +99,28 @@ function kindOf(path: string): Kind {
  * where the first character is a brace, else CSV.
  *
  * @param name what error messages call the input
+ * @param pair_column makes the rows pairs: its text is the second one, and the first that of `column` or of `text`
  */
 export async function* readRows(
   bytes: AsyncIterable<Uint8Array>,
   name: string,
   kind: Kind,
   column: string | undefined,
+  pair_column?: string,
 ): AsyncGenerator<Row> {
+  if (pair_column !== undefined) {
+    const columns = [column ?? 'text', pair_column]
+    for await (const { values, line, bytes: place } of readFields(bytes, name, kind, columns)) {
+      const where = `${name}, line ${line}`
+      const [text = '', text_pair = ''] = values.map((value, index) => {
+        const found = stringOf(value, columns[index] ?? '', where)
+        checkLength(found, where)
+        return found
+      })
+      yield { text, text_pair, bytes: place }
+    }
+    return
+  }
   const chunks = decode(bytes, name)
   if (kind === 'csv') yield* csvRows(chunks, name, column)
   else if (kind === 'jsonl') yield* jsonRows(chunks, name, column)
