@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { longestFirst } from '../../lib/pairs'
+import { longestFirst, whyNoPairs } from '../../lib/pairs'
 import { Tokenizer } from '../../lib/tokenizer'
 import type { TextPair } from '../../lib/types'
 import { readRows, readTokenizer } from '../fixtures/token-rows'
@@ -60,6 +60,17 @@ describe('pairs: longest_first', () => {
     for (const [first, second, room, kept] of cases) {
       assert.deepEqual(longestFirst(first, second, room), kept, `${first}, ${second} in ${room}`)
     }
+  })
+})
+
+describe('pairs: who takes them', () => {
+  it('is whoever tells as many token types apart as the template has', () => {
+    assert.equal(whyNoPairs('electra', shipped.pair, 2), undefined)
+    assert.match(whyNoPairs('electra', shipped.pair, 1) ?? '', /^its config has type_vocab_size 1, /)
+    const untyped = shipped.pair?.map(({ part }) => ({ part, token_type: 0 }))
+    assert.equal(whyNoPairs('electra', untyped, 1), undefined)
+    assert.match(whyNoPairs('electra', undefined, 2) ?? '', /^its tokenizer files do not say/)
+    assert.match(whyNoPairs('script', shipped.pair, 1) ?? '', /takes no token_type_ids/)
   })
 })
 
