@@ -214,16 +214,15 @@ export class ElectraClassifier<Label extends string = string> {
   ): Promise<Classification<Label> | Classification<Label>[]> {
     const settings = checkClassifyOptions(options, this.#max_length)
     if (!Array.isArray(input)) {
-      this.#check(input, 'text', settings)
-      return this.#guard(settings.signal, async (call) => (await this.#start(input, settings, call)).result)
+      const text = this.#check(input, 'text', settings)
+      return this.#guard(settings.signal, async (call) => (await this.#start(text, settings, call)).result)
     }
     // A copy, so that the caller may reuse the array at once.
-    const texts: readonly unknown[] = Array.from<unknown>(input)
-    texts.forEach((text, index) => {
-      this.#check(text, `texts[${index}]`, settings)
-    })
+    const texts = Array.from<unknown, TextInput>(input, (text, index) =>
+      this.#check(text, `texts[${index}]`, settings),
+    )
     const results: Classification<Label>[] = []
-    for await (const result of this.#stream(texts as TextInput[], settings)) results.push(result)
+    for await (const result of this.#stream(texts, settings)) results.push(result)
     return results
   }
 
@@ -271,8 +270,8 @@ export class ElectraClassifier<Label extends string = string> {
    */
   tokenize(pair: TextPair): PairTokenization
   tokenize(text: TextInput): Tokenization | PairTokenization {
-    this.#check(text, 'text', checkClassifyOptions({}, this.#max_length))
-    return this.#tokenizer.tokenize(text)
+    const settings = checkClassifyOptions({}, this.#max_length)
+    return this.#tokenizer.tokenize(this.#check(text, 'text', settings))
   }
 
   /**
@@ -332,8 +331,8 @@ export class ElectraClassifier<Label extends string = string> {
     return this.close()
   }
 
-  #check(input: unknown, name: string, settings: ClassifySettings): asserts input is TextInput {
-    checkInput(input, name, settings, this.#no_pairs)
+  #check(input: unknown, name: string, settings: ClassifySettings): TextInput {
+    return checkInput(input, name, settings, this.#no_pairs)
   }
 
   async *#stream(
@@ -346,8 +345,8 @@ export class ElectraClassifier<Label extends string = string> {
       yield* inOrder(
         texts,
         (text) => {
-          this.#check(text, `texts[${index++}]`, settings)
-          return this.#start(text, settings, call)
+          const checked = this.#check(text, `texts[${index++}]`, settings)
+          return this.#start(checked, settings, call)
         },
         BATCHES_AHEAD * this.#scheduler.max_batch_tokens,
         settings.signal,

@@ -68,7 +68,7 @@ export function checkClassifyOptions(options: ClassifyOptions, model_max_length:
 }
 
 /**
- * Checks one text, or pair of texts.
+ * Checks one text, or pair of texts, and copies a pair.
  *
  * @param name what the message calls it
  * @param no_pairs why the model takes no pairs; undefined where it does
@@ -78,13 +78,14 @@ export function checkInput(
   name: string,
   settings: ClassifySettings,
   no_pairs: string | undefined,
-): asserts input is TextInput {
+): TextInput {
   if (typeof input !== 'object' || input === null || !('text_pair' in input)) {
-    checkText(input, name, settings)
-    return
+    return checkText(input, name, settings)
   }
-  checkText('text' in input ? input.text : undefined, `${name}.text`, settings)
-  checkText(input.text_pair, `${name}.text_pair`, settings)
+  const pair = {
+    text: checkText('text' in input ? input.text : undefined, `${name}.text`, settings),
+    text_pair: checkText(input.text_pair, `${name}.text_pair`, settings),
+  }
   if (no_pairs !== undefined) {
     throw new TypeError(`${name} is a pair, and this model takes none: ${no_pairs}.`)
   }
@@ -93,15 +94,17 @@ export function checkInput(
       `${name} is a pair, which has no windows; pass long_text: 'truncate' or 'error', or one text at a time.`,
     )
   }
+  return pair
 }
 
-function checkText(text: unknown, name: string, { max_text_chars }: ClassifySettings): void {
+function checkText(text: unknown, name: string, { max_text_chars }: ClassifySettings): string {
   if (typeof text !== 'string') throw new TypeError(`${name} must be a string, not ${describe(text)}.`)
   if (text.length > max_text_chars) {
     throw new RangeError(
       `${name} has ${text.length} characters, more than max_text_chars (${max_text_chars}); shorten it or raise the option.`,
     )
   }
+  return text
 }
 
 /** What the rows of `forward` must keep to. */

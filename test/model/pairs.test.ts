@@ -133,6 +133,16 @@ describe('pairs', () => {
     assertClose(zeros ?? [], untyped ?? [], SAME)
   })
 
+  it('may be changed after the call', async () => {
+    const mine = { ...pair }
+    const pending = Promise.all([classifier.classify(mine), classifier.classify([mine])])
+    mine.text_pair = 'never'
+    const [one, [of_array]] = await pending
+    const { logits } = await classifier.classify(pair)
+    assertClose(one.logits, logits, SAME)
+    assertClose(of_array?.logits ?? [], logits, SAME)
+  })
+
   it('say when they were truncated, and where their tokens are counted', async () => {
     const whole = await classifier.classify(pair)
     assert.deepEqual([whole.num_tokens, whole.truncated], [classifier.tokenize(pair).ids.length, false])
