@@ -1,24 +1,38 @@
+/** One row of token ids. */
+export interface Row {
+  ids: Int32Array
+  /** As long as `ids`; all 0 where it is missing. */
+  token_type_ids?: Int32Array
+}
+
 /** Rows packed end to end: the shape that the native contract takes. */
 export interface PackedBatch {
   /** Tokens of all rows, end to end. */
   input_ids: Int32Array
   /** rows + 1 offsets into `input_ids`: first 0, last its length. */
   cu_seqlens: Int32Array
+  /** Token types, as `input_ids`; missing where no row has any. */
+  token_type_ids?: Int32Array
 }
 
 /** Packs rows of token ids in their order, without padding. */
-export function pack(rows: readonly Int32Array[]): PackedBatch {
+export function pack(rows: readonly Row[]): PackedBatch {
   const cu_seqlens = new Int32Array(rows.length + 1)
   let total = 0
   rows.forEach((row, index) => {
-    total += row.length
+    total += row.ids.length
     cu_seqlens[index + 1] = total
   })
   const input_ids = new Int32Array(total)
   rows.forEach((row, index) => {
-    input_ids.set(row, cu_seqlens[index])
+    input_ids.set(row.ids, cu_seqlens[index])
   })
-  return { input_ids, cu_seqlens }
+  if (!rows.some((row) => row.token_type_ids)) return { input_ids, cu_seqlens }
+  const token_type_ids = new Int32Array(total)
+  rows.forEach((row, index) => {
+    if (row.token_type_ids) token_type_ids.set(row.token_type_ids, cu_seqlens[index])
+  })
+  return { input_ids, cu_seqlens, token_type_ids }
 }
 
 /**

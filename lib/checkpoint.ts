@@ -1,8 +1,9 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { scoreFunctionOf } from './classification'
 import { ElectraError } from './errors'
 import { Tokenizer, type TokenizerFiles } from './tokenizer'
-import type { ModelConfig } from './types'
+import type { ModelConfig, ScoreFunction } from './types'
 
 /** A model on disk whose config and tokenizer were read and agree; the weights are read natively. */
 export interface Checkpoint {
@@ -16,6 +17,10 @@ export interface Checkpoint {
   config_text: string
   /** Names of the logits, in order. */
   labels: string[]
+  /** What makes scores of logits. */
+  score_function: ScoreFunction
+  /** Token types that its embeddings tell apart. */
+  token_types: number
   tokenizer: Tokenizer
   /** Longest row the model takes, in tokens. */
   max_length: number
@@ -99,6 +104,7 @@ function build(
   const config_text = files.get(CONFIG) ?? ''
   const config = parseConfig(config_text, `${CONFIG} of ${source}`)
   const labels = labelsOf(config, `${CONFIG} of ${source}`)
+  const problem_type = problemTypeOf(config, `${CONFIG} of ${source}`)
   if (kind === 'checkpoint') checkSupported(config, `${CONFIG} of ${source}`)
   const tokenizer = openTokenizer(files, source)
   if (tokenizer.vocab_size !== config.vocab_size) {
@@ -114,6 +120,11 @@ function build(
     config,
     config_text,
     labels,
+    score_function: scoreFunctionOf(problem_type, labels.length),
+    token_types:
+      (config.type_vocab_size ?? null) === null
+        ? 2
+        : positiveInteger(config, 'type_vocab_size', `${CONFIG} of ${source}`),
     tokenizer,
     max_length: config.max_position_embeddings,
     files,
@@ -220,13 +231,19 @@ function checkSupported(config: ModelConfig, where: string): void {
     const named = config.architectures.join(', ') || 'nothing'
     throw invalid(where, `its architectures name ${named}; 'ElectraClassifier' is supported`)
   }
-  const { problem_type } = config
-  if (problem_type !== undefined && problem_type !== null && problem_type !== 'single_label_classification') {
+}
+
+const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression']
+
+function problemTypeOf({ problem_type }: ModelConfig, where: string): string | undefined {
+  const known = PROBLEM_TYPES.find((name) => name === problem_type)
+  if (known === undefined && problem_type !== undefined && problem_type !== null) {
     throw invalid(
       where,
-      `its problem_type is ${JSON.stringify(problem_type)}; 'single_label_classification' is supported`,
+      `its problem_type is ${JSON.stringify(problem_type)}; supported are ${PROBLEM_TYPES.join(', ')}`,
     )
   }
+  return known
 }
 
 function invalid(where: string, what: string, cause?: unknown): ElectraError {

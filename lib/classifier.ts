@@ -17,13 +17,14 @@ import { locateModel, type HubSettings } from './hub/locate'
 import { inOrder, type Started } from './in-order'
 import {
   checkClassifyOptions,
+  checkInput,
   checkLoadOptions,
   checkRows,
   checkSourceOptions,
-  checkText,
   type ClassifySettings,
 } from './options'
 import { Pacer } from './pacer'
+import { whyNoPairs } from './pairs'
 import { Scheduler, type Call } from './scheduler'
 import { windows, type Encoding, type Tokenizer } from './tokenizer'
 import type {
@@ -32,8 +33,12 @@ import type {
   ClassifyOptions,
   LoadOptions,
   ModelConfig,
+  PairTokenization,
   SourceOptions,
+  TextInput,
+  TextPair,
   Tokenization,
+  TokenRow,
 } from './types'
 
 /** Labels of the model that ships with the package. */
@@ -83,17 +88,31 @@ export class ElectraClassifier<Label extends string = string> {
   readonly #tokenizer: Tokenizer
   readonly #scheduler: Scheduler
   readonly #max_length: number
+  /** How many token types the engine tells apart. */
+  readonly #token_types: number
+  /** Why pairs are refused; undefined where they are taken. */
+  readonly #no_pairs: string | undefined
 
-  private constructor(checkpoint: Checkpoint, model: Model, info: ClassifierInfo) {
+  private constructor(
+    checkpoint: Checkpoint,
+    model: Model,
+    info: Omit<ClassifierInfo, 'score_function' | 'takes_pairs'>,
+  ) {
+    this.#token_types = info.engine === 'script' ? 1 : checkpoint.token_types
+    this.#no_pairs = whyNoPairs(info.engine, checkpoint.tokenizer.pair, this.#token_types)
     this.labels = Object.freeze(checkpoint.labels as Label[])
     this.config = deepFreeze(checkpoint.config)
     this.device = model.info.device
-    this.info = deepFreeze(info)
+    this.info = deepFreeze({
+      ...info,
+      score_function: checkpoint.score_function,
+      takes_pairs: this.#no_pairs === undefined,
+    })
     this.#model = model
     this.#tokenizer = checkpoint.tokenizer
     this.#max_length = checkpoint.max_length
     this.#scheduler = new Scheduler(
-      (input_ids, cu_seqlens) => model.forward(input_ids, cu_seqlens),
+      (input_ids, cu_seqlens, token_type_ids) => model.forward(input_ids, cu_seqlens, token_type_ids),
       this.device === 'cpu' ? MAX_BATCH_TOKENS.cpu : MAX_BATCH_TOKENS.cuda,
       info.mixes_lengths,
     )
@@ -176,47 +195,48 @@ export class ElectraClassifier<Label extends string = string> {
   }
 
   /**
-   * Classifies one text.
+   * Classifies one text, or a pair of texts for a model that was tuned on pairs.
    *
-   * @param text any string; the empty one is scored as `[CLS] [SEP]`
+   * @param text any string, the empty one is scored as `[CLS] [SEP]`; or a {@link TextPair}, which is scored as one row
+   *   whose second text has token type 1
    * @throws {@link ElectraError} `INPUT_TOO_LONG`, `FORWARD_FAILED`, `OUT_OF_MEMORY`, `CLOSED`
-   * @throws TypeError where `text` is not a string or an option has the wrong type
+   * @throws TypeError where `text` is neither, the model takes no pairs, or an option has the wrong type
    * @throws RangeError where `text` is longer than `max_text_chars` or an option is out of range
    * @throws the signal's reason, when it aborts
    * @example
    * ```ts
    * const { label } = await classifier.classify('Great food, slow service.', { signal: request.signal })
+   * const { scores } = await reranker.classify({ text: query, text_pair: passage })
    * ```
    */
-  classify(text: string, options?: ClassifyOptions): Promise<Classification<Label>>
+  classify(text: TextInput, options?: ClassifyOptions): Promise<Classification<Label>>
   /**
    * Classifies texts; results come in their order. Those of like length share batches. One bad text (too
    * long with `long_text: 'error'`, say) rejects the whole call.
    *
-   * @param texts any number of them; an empty array gives `[]`
+   * @param texts any number of them, pairs among them or not; an empty array gives `[]`
    * @example
    * ```ts
    * const results = await classifier.classify(['Good.', 'Bad.'])
    * console.log(results.map(({ label }) => label)) // [ 'positive', 'negative' ]
    * ```
    */
-  classify(texts: readonly string[], options?: ClassifyOptions): Promise<Classification<Label>[]>
+  classify(texts: readonly TextInput[], options?: ClassifyOptions): Promise<Classification<Label>[]>
   async classify(
-    input: string | readonly string[],
+    input: TextInput | readonly TextInput[],
     options: ClassifyOptions = {},
   ): Promise<Classification<Label> | Classification<Label>[]> {
     const settings = checkClassifyOptions(options, this.#max_length)
     if (!Array.isArray(input)) {
-      checkText(input, 'text', settings)
-      return this.#guard(settings.signal, async (call) => (await this.#start(input, settings, call)).result)
+      const text = this.#check(input, 'text', settings)
+      return this.#guard(settings.signal, async (call) => (await this.#start(text, settings, call)).result)
     }
     // A copy, so that the caller may reuse the array at once.
-    const texts: readonly unknown[] = Array.from<unknown>(input)
-    texts.forEach((text, index) => {
-      checkText(text, `texts[${index}]`, settings)
-    })
+    const texts = Array.from<unknown, TextInput>(input, (text, index) =>
+      this.#check(text, `texts[${index}]`, settings),
+    )
     const results: Classification<Label>[] = []
-    for await (const result of this.#stream(texts as string[], settings)) results.push(result)
+    for await (const result of this.#stream(texts, settings)) results.push(result)
     return results
   }
 
@@ -224,7 +244,7 @@ export class ElectraClassifier<Label extends string = string> {
    * Classifies texts as they come, in order, with bounded memory: it reads ahead only a few batches' worth of
    * tokens.
    *
-   * @param texts an iterable or async iterable of strings, such as the lines of a file
+   * @param texts an iterable or async iterable of strings, such as the lines of a file, or of pairs of texts
    * @returns results in the order of the texts; breaking out of the loop closes the source
    * @throws as {@link ElectraClassifier.classify}, from the loop, after the results before it
    * @example
@@ -236,7 +256,7 @@ export class ElectraClassifier<Label extends string = string> {
    * ```
    */
   classifyStream(
-    texts: AsyncIterable<string> | Iterable<string>,
+    texts: AsyncIterable<TextInput> | Iterable<TextInput>,
     options: ClassifyOptions = {},
   ): AsyncGenerator<Classification<Label>, void, undefined> {
     const settings = checkClassifyOptions(options, this.#max_length)
@@ -247,39 +267,53 @@ export class ElectraClassifier<Label extends string = string> {
   }
 
   /**
-   * A text as the model sees it, whole: never truncated. Runs on the calling thread, about 10 µs for a
-   * sentence.
+   * A text or a pair of texts as the model sees it, whole: never truncated. Runs on the calling thread, about
+   * 10 µs for a sentence.
    *
    * @example
    * ```ts
    * classifier.tokenize('Nice!') // { ids: [101, 3835, 999, 102], tokens: ['[CLS]', 'nice', '!', '[SEP]'] }
+   * classifier.tokenize({ text: 'Nice!', text_pair: 'Good.' }).token_type_ids // [0, 0, 0, 0, 1, 1, 1]
    * ```
    */
-  tokenize(text: string): Tokenization {
-    checkText(text, 'text', checkClassifyOptions({}, this.#max_length))
-    return this.#tokenizer.tokenize(text)
+  tokenize(text: string): Tokenization
+  /**
+   * A pair of texts as the model sees it, with the token type of each id.
+   *
+   * @throws TypeError where the model takes no pairs
+   */
+  tokenize(pair: TextPair): PairTokenization
+  tokenize(text: TextInput): Tokenization | PairTokenization {
+    const settings = checkClassifyOptions({}, this.#max_length)
+    return this.#tokenizer.tokenize(this.#check(text, 'text', settings))
   }
 
   /**
    * Logits for rows of token ids, for a pipeline of one's own. Rows share batches with everything else that
    * waits; nothing is added to them, so they should begin with `[CLS]` and end with `[SEP]`.
    *
-   * @param rows each 1 to `config.max_position_embeddings` ids below `config.vocab_size`
+   * @param rows each 1 to `config.max_position_embeddings` ids below `config.vocab_size`, by themselves or as
+   *   `{ ids, token_type_ids }`, the way {@link ElectraClassifier.tokenize} gives a pair
    * @returns as many rows of `labels.length` logits
    * @throws TypeError, RangeError for rows of another shape or ids out of range
    * @example
    * ```ts
    * const [logits] = await classifier.forward([classifier.tokenize('Nice!').ids])
+   * const [of_pair] = await classifier.forward([classifier.tokenize({ text: 'Nice!', text_pair: 'Good.' })])
    * ```
    */
   async forward(
-    rows: readonly (readonly number[] | Int32Array)[],
+    rows: readonly (readonly number[] | Int32Array | TokenRow)[],
     options: { signal?: AbortSignal } = {},
   ): Promise<number[][]> {
     const { signal } = checkClassifyOptions(options, this.#max_length)
-    const checked = checkRows(rows, this.#max_length, this.config.vocab_size)
+    const checked = checkRows(rows, {
+      max_length: this.#max_length,
+      vocab_size: this.config.vocab_size,
+      token_types: this.#token_types,
+    })
     return this.#guard(signal, (call) =>
-      Promise.all(checked.map(async (ids) => Array.from(await this.#scheduler.submit(ids, call)))),
+      Promise.all(checked.map(async (row) => Array.from(await this.#scheduler.submit(row, call)))),
     )
   }
 
@@ -311,8 +345,12 @@ export class ElectraClassifier<Label extends string = string> {
     return this.close()
   }
 
+  #check(input: unknown, name: string, settings: ClassifySettings): TextInput {
+    return checkInput(input, name, settings, this.#no_pairs)
+  }
+
   async *#stream(
-    texts: AsyncIterable<string> | Iterable<string>,
+    texts: AsyncIterable<TextInput> | Iterable<TextInput>,
     settings: ClassifySettings,
   ): AsyncGenerator<Classification<Label>, void, undefined> {
     const call: Call = { cancelled: false }
@@ -321,8 +359,8 @@ export class ElectraClassifier<Label extends string = string> {
       yield* inOrder(
         texts,
         (text) => {
-          checkText(text, `texts[${index++}]`, settings)
-          return this.#start(text, settings, call)
+          const checked = this.#check(text, `texts[${index++}]`, settings)
+          return this.#start(checked, settings, call)
         },
         BATCHES_AHEAD * this.#scheduler.max_batch_tokens,
         settings.signal,
@@ -336,7 +374,7 @@ export class ElectraClassifier<Label extends string = string> {
 
   /** Tokenizes a text and submits its rows; the result comes when they are scored. */
   async #start(
-    text: string,
+    text: TextInput,
     settings: ClassifySettings,
     call: Call,
   ): Promise<Started<Classification<Label>>> {
@@ -347,27 +385,34 @@ export class ElectraClassifier<Label extends string = string> {
     if (encoding.truncated && long_text === 'error') {
       throw new ElectraError(
         'INPUT_TOO_LONG',
-        `The text that begins ${JSON.stringify(text.slice(0, 40))} has more than ${max_length} tokens; shorten it, or pass long_text: 'truncate' or 'window'.`,
+        typeof text === 'string'
+          ? `The text that begins ${beginning(text)} has more than ${max_length} tokens; shorten it, or pass long_text: 'truncate' or 'window'.`
+          : `The pair that begins ${beginning(text.text)} and ${beginning(text.text_pair)} has more than ${max_length} tokens; shorten it, or pass long_text: 'truncate'.`,
       )
     }
     if (num_tokens <= max_length) {
       const result = this.#scheduler
-        .submit(encoding.ids, call)
-        .then((logits) => toClassification(this.labels, Array.from(logits), num_tokens, encoding.truncated))
+        .submit(encoding, call)
+        .then((logits) => this.#classification(Array.from(logits), num_tokens, encoding.truncated))
       return { cost: num_tokens, result }
     }
     const parts = windows(encoding.ids, max_length)
-    const scored = Promise.all(parts.map((part) => this.#scheduler.submit(part.ids, call)))
+    const scored = Promise.all(parts.map((part) => this.#scheduler.submit(part, call)))
     const result = scored.then((rows) => {
       const weights = parts.map((part) => part.weight)
-      return toClassification(this.labels, weightedMean(rows, weights), num_tokens, false)
+      return this.#classification(weightedMean(rows, weights), num_tokens, false)
     })
     return { cost: num_tokens, result }
   }
 
+  #classification(logits: number[], num_tokens: number, truncated: boolean): Classification<Label> {
+    return toClassification(this.labels, logits, num_tokens, truncated, this.info.score_function)
+  }
+
   /** Long texts are tokenized in steps, with turns of the event loop between them. */
-  async #encode(text: string, max_length: number, call: Call): Promise<Encoding> {
-    if (text.length <= ONE_STEP_CHARS) return this.#tokenizer.encode(text, max_length)
+  async #encode(text: TextInput, max_length: number, call: Call): Promise<Encoding> {
+    const length = typeof text === 'string' ? text.length : text.text.length + text.text_pair.length
+    if (length <= ONE_STEP_CHARS) return this.#tokenizer.encode(text, max_length)
     const steps = this.#tokenizer.encodeInSteps(text, max_length)
     for (;;) {
       const step = steps.next()
@@ -451,6 +496,11 @@ function weightsOf(checkpoint: Checkpoint): Pick<LoadSpec, 'kind' | 'path' | 'co
 /** An abort's reason stays the very value that the caller gave; any other failure becomes an error of ours. */
 function failureOf(error: unknown, signal: AbortSignal | undefined): unknown {
   return signal?.aborted && error === signal.reason ? error : toElectraError(error)
+}
+
+/** The beginning of a text, as a message quotes it. */
+function beginning(text: string): string {
+  return JSON.stringify(text.slice(0, 40))
 }
 
 function isIterable(value: unknown): boolean {

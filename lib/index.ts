@@ -10,6 +10,11 @@ export type {
   Dtype,
   LoadOptions,
   ModelConfig,
+  PairTokenization,
+  ScoreFunction,
   SourceOptions,
+  TextInput,
+  TextPair,
   Tokenization,
+  TokenRow,
 } from './types'

@@ -1,6 +1,7 @@
+import type { Row } from './batch'
 import { isToken } from './hub/client'
 import { isRevision, type HubSettings } from './hub/locate'
-import type { ClassifyOptions, LoadOptions, SourceOptions } from './types'
+import type { ClassifyOptions, LoadOptions, SourceOptions, TextInput } from './types'
 
 /** `LoadOptions` with every default decided, but for `threads`, whose default the machine decides. */
 export interface LoadSettings extends HubSettings {
@@ -113,35 +114,92 @@ export function checkClassifyOptions(options: ClassifyOptions, model_max_length:
   }
 }
 
-/** Checks one text; `name` is what the message calls it. */
-export function checkText(
-  text: unknown,
+/**
+ * Checks one text, or pair of texts, and copies a pair.
+ *
+ * @param name what the message calls it
+ * @param no_pairs why the model takes no pairs; undefined where it does
+ */
+export function checkInput(
+  input: unknown,
   name: string,
-  { max_text_chars }: ClassifySettings,
-): asserts text is string {
+  settings: ClassifySettings,
+  no_pairs: string | undefined,
+): TextInput {
+  if (typeof input !== 'object' || input === null || !('text_pair' in input)) {
+    return checkText(input, name, settings)
+  }
+  const pair = {
+    text: checkText('text' in input ? input.text : undefined, `${name}.text`, settings),
+    text_pair: checkText(input.text_pair, `${name}.text_pair`, settings),
+  }
+  if (no_pairs !== undefined) {
+    throw new TypeError(`${name} is a pair, and this model takes none: ${no_pairs}.`)
+  }
+  if (settings.long_text === 'window') {
+    throw new TypeError(
+      `${name} is a pair, which has no windows; pass long_text: 'truncate' or 'error', or one text at a time.`,
+    )
+  }
+  return pair
+}
+
+function checkText(text: unknown, name: string, { max_text_chars }: ClassifySettings): string {
   if (typeof text !== 'string') throw new TypeError(`${name} must be a string, not ${describe(text)}.`)
   if (text.length > max_text_chars) {
     throw new RangeError(
       `${name} has ${text.length} characters, more than max_text_chars (${max_text_chars}); shorten it or raise the option.`,
     )
   }
+  return text
+}
+
+/** What the rows of `forward` must keep to. */
+interface RowLimits {
+  max_length: number
+  vocab_size: number
+  /** Token types that the model tells apart: 1 where it takes none. */
+  token_types: number
 }
 
 /** Checks and copies rows of ids. */
-export function checkRows(rows: unknown, max_length: number, vocab_size: number): Int32Array[] {
+export function checkRows(rows: unknown, limits: RowLimits): Row[] {
   if (!Array.isArray(rows))
     throw new TypeError(`rows must be an array of rows of ids, not ${describe(rows)}.`)
   return rows.map((row: unknown, index) => {
-    if (!(row instanceof Int32Array) && !Array.isArray(row)) {
-      throw new TypeError(`rows[${index}] must be an array of ids or an Int32Array, not ${describe(row)}.`)
-    }
-    if (row.length < 1 || row.length > max_length) {
-      throw new RangeError(`rows[${index}] has ${row.length} ids; the model takes 1 to ${max_length}.`)
-    }
-    return Int32Array.from(row, (id: unknown, place) =>
-      integer(id, `rows[${index}][${place}]`, 0, vocab_size - 1),
-    )
+    const name = `rows[${index}]`
+    if (typeof row !== 'object' || row === null || !('ids' in row))
+      return { ids: checkIds(row, name, limits) }
+    const ids = checkIds(row.ids, `${name}.ids`, limits)
+    if (!('token_type_ids' in row) || row.token_type_ids === undefined) return { ids }
+    return { ids, token_type_ids: checkTypes(row.token_type_ids, `${name}.token_type_ids`, ids, limits) }
   })
+}
+
+function checkIds(ids: unknown, name: string, { max_length, vocab_size }: RowLimits): Int32Array {
+  checkArray(ids, name)
+  if (ids.length < 1 || ids.length > max_length) {
+    throw new RangeError(`${name} has ${ids.length} ids; the model takes 1 to ${max_length}.`)
+  }
+  return integers(ids, name, vocab_size)
+}
+
+function checkTypes(types: unknown, name: string, ids: Int32Array, { token_types }: RowLimits): Int32Array {
+  if (token_types === 1) throw new TypeError(`${name} must be left out: the model takes no token types.`)
+  checkArray(types, name)
+  if (types.length !== ids.length) {
+    throw new RangeError(`${name} has ${types.length} entries, and the row has ${ids.length} ids.`)
+  }
+  return integers(types, name, token_types)
+}
+
+function checkArray(value: unknown, name: string): asserts value is ArrayLike<unknown> {
+  if (value instanceof Int32Array || Array.isArray(value)) return
+  throw new TypeError(`${name} must be an array of ids or an Int32Array, not ${describe(value)}.`)
+}
+
+function integers(values: ArrayLike<unknown>, name: string, end: number): Int32Array {
+  return Int32Array.from(values, (value, place) => integer(value, `${name}[${place}]`, 0, end - 1))
 }
 
 function record(options: unknown, known: readonly string[]): Record<string, unknown> {

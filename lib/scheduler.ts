@@ -1,7 +1,11 @@
-import { pack, rowsAround } from './batch'
+import { pack, rowsAround, type Row } from './batch'
 
-/** What the scheduler drives: packed rows in, row-major logits out. */
-export type Forward = (input_ids: Int32Array, cu_seqlens: Int32Array) => Promise<Float32Array>
+/** What the scheduler drives: packed rows in, row-major logits out; token types where a row has any. */
+export type Forward = (
+  input_ids: Int32Array,
+  cu_seqlens: Int32Array,
+  token_type_ids: Int32Array | undefined,
+) => Promise<Float32Array>
 
 /** Shared by the rows of one call; a cancelled call's waiting rows are dropped before they cost anything. */
 export interface Call {
@@ -9,7 +13,7 @@ export interface Call {
 }
 
 interface Entry {
-  ids: Int32Array
+  row: Row
   call: Call
   arrival: number
   resolve: (logits: Float32Array) => void
@@ -50,10 +54,10 @@ export class Scheduler {
   ) {}
 
   /** Resolves to the row's logits. Rejects with what `forward` rejects with, or what `close` was given. */
-  submit(ids: Int32Array, call: Call): Promise<Float32Array> {
+  submit(row: Row, call: Call): Promise<Float32Array> {
     if (this.closed) return Promise.reject(this.closed)
     return new Promise((resolve, reject) => {
-      this.queue.push({ ids, call, arrival: this.arrivals++, resolve, reject })
+      this.queue.push({ row, call, arrival: this.arrivals++, resolve, reject })
       this.schedulePump()
     })
   }
@@ -85,8 +89,8 @@ export class Scheduler {
 
   private run(batch: readonly Entry[]): void {
     this.in_flight++
-    const { input_ids, cu_seqlens } = pack(batch.map((entry) => entry.ids))
-    void this.forward(input_ids, cu_seqlens)
+    const { input_ids, cu_seqlens, token_type_ids } = pack(batch.map((entry) => entry.row))
+    void this.forward(input_ids, cu_seqlens, token_type_ids)
       .then(
         (logits) => {
           const num_labels = logits.length / batch.length
@@ -112,10 +116,10 @@ export class Scheduler {
       if (entry.arrival < (this.window[oldest]?.arrival ?? Infinity)) oldest = index
     })
     if (this.window.length === 0) return []
-    const lengths = this.window.map((entry) => entry.ids.length)
+    const lengths = this.window.map((entry) => entry.row.ids.length)
     const [from, to] = rowsAround(lengths, oldest, this.max_batch_tokens, !this.mixes_lengths)
     const batch = this.window.splice(from, to - from)
-    for (const entry of batch) this.window_tokens -= entry.ids.length
+    for (const entry of batch) this.window_tokens -= entry.row.ids.length
     return batch
   }
 
@@ -124,7 +128,7 @@ export class Scheduler {
     if (cancelled.length > 0) {
       for (const entry of cancelled) this.drop(entry)
       this.window = this.window.filter((entry) => !entry.call.cancelled)
-      this.window_tokens = this.window.reduce((sum, entry) => sum + entry.ids.length, 0)
+      this.window_tokens = this.window.reduce((sum, entry) => sum + entry.row.ids.length, 0)
     }
     let grown = false
     while (this.window_tokens < LOOKAHEAD * this.max_batch_tokens) {
@@ -136,7 +140,7 @@ export class Scheduler {
         continue
       }
       this.window.push(entry)
-      this.window_tokens += entry.ids.length
+      this.window_tokens += entry.row.ids.length
       grown = true
     }
     if (this.head === this.queue.length) {
@@ -146,7 +150,7 @@ export class Scheduler {
       this.queue = this.queue.slice(this.head)
       this.head = 0
     }
-    if (grown) this.window.sort((a, b) => a.ids.length - b.ids.length || a.arrival - b.arrival)
+    if (grown) this.window.sort((a, b) => a.row.ids.length - b.row.ids.length || a.arrival - b.arrival)
   }
 
   private drop(entry: Entry): void {

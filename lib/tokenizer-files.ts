@@ -1,4 +1,5 @@
 import { ElectraError } from './errors'
+import { specialTokens, type PairTemplate } from './pairs'
 import type { WordPieceSpec } from './wordpiece'
 
 /** Contents of a model's tokenizer files, as far as it has them; `tokenizer_json` wins over `vocab_txt`. */
@@ -9,8 +10,12 @@ export interface TokenizerFiles {
 }
 
 /** What the files describe: a BERT tokenizer, or something else that is left to `@huggingface/tokenizers`. */
-export type TokenizerDefinition =
+export type TokenizerDefinition = (
   { kind: 'wordpiece'; spec: WordPieceSpec } | { kind: 'other'; tokenizer: JsonObject; config: JsonObject }
+) & {
+  /** How two texts make one row; undefined where that is not said in a way that is supported. */
+  pair: PairTemplate | undefined
+}
 
 type JsonObject = Record<string, unknown>
 
@@ -34,7 +39,8 @@ export function readTokenizerFiles(files: TokenizerFiles): TokenizerDefinition {
 function define(tokenizer: JsonObject, config: JsonObject, file: string): TokenizerDefinition {
   const { model, normalizer, pre_tokenizer } = tokenizer
   if (!isObject(model)) throw damaged(`${file} has no model section`)
-  const template = readTemplate(tokenizer.post_processor)
+  const template = readTemplate(tokenizer.post_processor, file)
+  const pair = template?.pair
   const added = readAddedTokens(tokenizer.added_tokens, file)
   // A model section without a type is what the first versions wrote; this field is WordPiece's alone.
   const is_wordpiece =
@@ -48,17 +54,17 @@ function define(tokenizer: JsonObject, config: JsonObject, file: string): Tokeni
     template === undefined ||
     !added.every(isPlain)
   ) {
-    return { kind: 'other', tokenizer, config }
+    return { kind: 'other', tokenizer, config, pair }
   }
 
   const max_input_chars_per_word = readId(model.max_input_chars_per_word, `${file}: max_input_chars_per_word`)
   if (max_input_chars_per_word < 1 || max_input_chars_per_word > LONGEST_WORD) {
-    return { kind: 'other', tokenizer, config }
+    return { kind: 'other', tokenizer, config, pair }
   }
   const vocab = readVocabulary(model.vocab, file)
   const added_tokens = placeAddedTokens(added, vocab, file)
   const idOf = (token: string) => added_tokens.get(token) ?? vocab.get(token)
-  for (const { token, id } of [template.cls, template.sep]) {
+  for (const { token, id } of template.placed) {
     if (idOf(token) !== id) {
       throw damaged(`${file} puts ${token} with id ${id} around a text, and its vocabulary says otherwise`)
     }
@@ -73,11 +79,12 @@ function define(tokenizer: JsonObject, config: JsonObject, file: string): Tokeni
   }
   return {
     kind: 'wordpiece',
+    pair,
     spec: {
       vocab,
       added_tokens,
-      cls_id: template.cls.id,
-      sep_id: template.sep.id,
+      cls_id: template.cls_id,
+      sep_id: template.sep_id,
       unk_id,
       continuing_subword_prefix: readString(
         model.continuing_subword_prefix,
@@ -141,35 +148,81 @@ function fromVocabulary(text: string, config: JsonObject): JsonObject {
   }
 }
 
-interface Placed {
-  token: string
-  id: number
+/** What a post-processor puts around a text, and around two. */
+interface Template {
+  cls_id: number
+  sep_id: number
+  pair: PairTemplate | undefined
+  /** Every special token that it names, with the id it gives it. */
+  placed: { token: string; id: number }[]
 }
 
-/** The tokens around a text, where a post-processor puts one before it and one after it. */
-function readTemplate(processor: unknown): { cls: Placed; sep: Placed } | undefined {
+/** Rows have at least three tokens, and a pair's special tokens must fit even there. */
+const MOST_SPECIAL_TOKENS = 3
+
+/** The template, where a post-processor puts one token before a text and one after it. */
+function readTemplate(processor: unknown, file: string): Template | undefined {
   if (!isObject(processor)) return undefined
+  const placed: Template['placed'] = []
   if (processor.type === 'BertProcessing') {
-    const [cls, sep] = [processor.cls, processor.sep].map((pair: unknown) => {
-      const [token, id] = Array.isArray(pair) ? (pair as unknown[]) : []
-      return typeof token === 'string' && isId(id) ? { token, id } : undefined
+    const [cls_id, sep_id] = [processor.cls, processor.sep].map((entry: unknown) => {
+      const [token, id] = Array.isArray(entry) ? (entry as unknown[]) : []
+      if (typeof token !== 'string' || !isId(id)) return undefined
+      placed.push({ token, id })
+      return id
     })
-    return cls && sep && { cls, sep }
+    if (cls_id === undefined || sep_id === undefined) return undefined
+    const [first, second] = ['first', 'second'] as const
+    const pair = [cls_id, first, sep_id].map((part) => ({ part, token_type: 0 }))
+    return {
+      cls_id,
+      sep_id,
+      pair: [...pair, ...[second, sep_id].map((part) => ({ part, token_type: 1 }))],
+      placed,
+    }
   }
-  if (processor.type !== 'TemplateProcessing' || !Array.isArray(processor.single)) return undefined
-  const { special_tokens } = processor
-  const [cls, text, sep, ...more] = processor.single.map((piece: unknown): Placed | 'text' | undefined => {
-    if (!isObject(piece) || !isObject(special_tokens)) return undefined
-    if (isObject(piece.Sequence)) return 'text'
-    const token = isObject(piece.SpecialToken) ? piece.SpecialToken.id : undefined
-    if (typeof token !== 'string') return undefined
-    const entry = special_tokens[token]
+  if (processor.type !== 'TemplateProcessing') return undefined
+  const single = readPieces(processor.single, processor.special_tokens, placed)
+  const [cls, text, sep, ...more] = single ?? []
+  if (typeof cls?.part !== 'number' || text?.part !== 'first' || typeof sep?.part !== 'number' || more.length)
+    return undefined
+  if (single?.some(({ token_type }) => token_type !== 0)) {
+    throw damaged(
+      `${file} gives the tokens of a single text other token types than 0, which is not supported`,
+    )
+  }
+  const pair = readPieces(processor.pair, processor.special_tokens, placed)
+  const texts = pair?.map(({ part }) => part).filter((part) => typeof part !== 'number')
+  const is_supported =
+    pair && texts?.sort().join() === 'first,second' && specialTokens(pair) <= MOST_SPECIAL_TOKENS
+  return { cls_id: cls.part, sep_id: sep.part, pair: is_supported ? pair : undefined, placed }
+}
+
+/** The pieces of a template, whose special tokens are added to `placed`; undefined where there is something else. */
+function readPieces(
+  pieces: unknown,
+  special_tokens: unknown,
+  placed: Template['placed'],
+): PairTemplate | undefined {
+  if (!Array.isArray(pieces) || !isObject(special_tokens)) return undefined
+  const found: PairTemplate[number][] = []
+  for (const piece of pieces as unknown[]) {
+    const { Sequence: sequence, SpecialToken: special } = isObject(piece) ? piece : {}
+    const given = isObject(sequence) ? sequence : special
+    if (!isObject(given) || !isId(given.type_id)) return undefined
+    const { id: name, type_id: token_type } = given
+    if (given === sequence) {
+      if (name !== 'A' && name !== 'B') return undefined
+      found.push({ part: name === 'A' ? 'first' : 'second', token_type })
+      continue
+    }
+    const entry = typeof name === 'string' ? special_tokens[name] : undefined
     const [id, ...rest] = isObject(entry) && Array.isArray(entry.ids) ? (entry.ids as unknown[]) : []
-    return isId(id) && rest.length === 0 ? { token, id } : undefined
-  })
-  const is_template =
-    typeof cls === 'object' && text === 'text' && typeof sep === 'object' && more.length === 0
-  return is_template ? { cls, sep } : undefined
+    if (typeof name !== 'string' || !isId(id) || rest.length > 0) return undefined
+    placed.push({ token: name, id })
+    found.push({ part: id, token_type })
+  }
+  return found
 }
 
 interface AddedToken {

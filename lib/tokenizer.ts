@@ -1,16 +1,19 @@
 /// <reference lib="es2024.string" />
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
+import { joinPair, specialTokens, type PairTemplate } from './pairs'
 import { damaged, readTokenizerFiles, type TokenizerFiles } from './tokenizer-files'
-import type { Tokenization } from './types'
+import type { PairTokenization, TextInput, TextPair, Tokenization } from './types'
 import { Scan, WordPiece, type WordPieceSpec } from './wordpiece'
 
 export type { TokenizerFiles } from './tokenizer-files'
 
-/** A text as a row of ids. */
+/** A text, or a pair of texts, as a row of ids. */
 export interface Encoding {
   /** `[CLS]` … `[SEP]` */
   ids: Int32Array
-  /** Whether the end of the text was left out. */
+  /** As long as `ids`; a text by itself has none, for all its tokens have type 0. */
+  token_type_ids?: Int32Array
+  /** Whether the end of the text, or of either text of a pair, was left out. */
   truncated: boolean
 }
 
@@ -19,6 +22,10 @@ interface Reading {
   /** Reads on for that many UTF-16 code units, or whole where it cannot stop; whether the text is done. */
   advance(units: number): boolean
   result(): Encoding
+  /** Ids without the special tokens: all, or more than fit beside two special tokens. */
+  content(): Int32Array
+  /** Wants more tokens than before, so that there may be more to read. */
+  extend(max_length: number): void
 }
 
 interface Engine {
@@ -35,7 +42,11 @@ export class Tokenizer {
   /** Highest id + 1, added tokens included. */
   readonly vocab_size: number
 
-  private constructor(private readonly engine_: Engine) {
+  /** @param pair how two texts make one row; undefined where the files say nothing that is supported */
+  private constructor(
+    private readonly engine_: Engine,
+    readonly pair: PairTemplate | undefined,
+  ) {
     this.vocab_size = engine_.vocab_size
   }
 
@@ -49,16 +60,18 @@ export class Tokenizer {
       definition.kind === 'wordpiece'
         ? wordPieceEngine(definition.spec)
         : libraryEngine(definition.tokenizer, definition.config),
+      definition.pair,
     )
   }
 
   /**
-   * @param text ill-formed UTF-16 is read as U+FFFD
-   * @param max_length tokens at most, `[CLS]` and `[SEP]` included, 2 or more; `Infinity` for all. No more of the
-   *   text is read than it needs.
+   * @param input ill-formed UTF-16 is read as U+FFFD
+   * @param max_length tokens at most, special ones included; 2 or more, 3 or more for a pair; `Infinity` for all. No
+   *   more of the text is read than it needs. A pair is truncated as transformers' `longest_first` does it.
    */
-  encode(text: string, max_length: number): Encoding {
-    const reading = this.engine_.read(text, max_length)
+  encode(input: TextInput, max_length: number): Encoding {
+    if (typeof input !== 'string') return finish(this.pairInSteps(input, max_length, Infinity))
+    const reading = this.engine_.read(input, max_length)
     reading.advance(Infinity)
     return reading.result()
   }
@@ -67,16 +80,48 @@ export class Tokenizer {
    * As {@link encode}, in steps of bounded work, after each of which the caller may give the event loop a turn.
    * A tokenizer that is not WordPiece takes the text in one step.
    */
-  *encodeInSteps(text: string, max_length: number): Generator<void, Encoding> {
-    const reading = this.engine_.read(text, max_length)
+  *encodeInSteps(input: TextInput, max_length: number): Generator<void, Encoding> {
+    if (typeof input !== 'string') return yield* this.pairInSteps(input, max_length, STEP)
+    const reading = this.engine_.read(input, max_length)
     while (!reading.advance(STEP)) yield
     return reading.result()
   }
 
-  /** The whole text's ids and the vocabulary's spelling of each. */
-  tokenize(text: string): Tokenization {
-    const ids = Array.from(this.encode(text, Infinity).ids)
-    return { ids, tokens: ids.map((id) => this.engine_.spell(id)) }
+  /** The ids of a whole text or pair, and the vocabulary's spelling of each. */
+  tokenize(input: string): Tokenization
+  tokenize(input: TextPair): PairTokenization
+  tokenize(input: TextInput): Tokenization | PairTokenization
+  tokenize(input: TextInput): Tokenization | PairTokenization {
+    const encoding = this.encode(input, Infinity)
+    const ids = Array.from(encoding.ids)
+    const tokens = ids.map((id) => this.engine_.spell(id))
+    if (!encoding.token_type_ids) return { ids, tokens }
+    return { ids, tokens, token_type_ids: Array.from(encoding.token_type_ids) }
+  }
+
+  private *pairInSteps(pair: TextPair, max_length: number, step: number): Generator<void, Encoding> {
+    if (!this.pair) throw new TypeError('The tokenizer has no template for pairs that is supported.')
+    const room = max_length - specialTokens(this.pair)
+    const first = this.engine_.read(pair.text, room + 2)
+    const second = this.engine_.read(pair.text_pair, room + 2)
+    while (!first.advance(step)) yield
+    while (!second.advance(step)) yield
+    // Where both are longer than the row, the longer one gets the odd token, so more must be read to know which.
+    if (room % 2 === 1 && Math.min(first.content().length, second.content().length) > room) {
+      first.extend(Infinity)
+      while (!first.advance(step)) yield
+      second.extend(first.content().length + 2)
+      while (!second.advance(step)) yield
+    }
+    return joinPair(this.pair, first.content(), second.content(), max_length)
+  }
+}
+
+/** Takes the steps of a generator at once. */
+function finish<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
   }
 }
 
@@ -138,14 +183,18 @@ function libraryEngine(tokenizer: object, config: object): Engine {
   }
   return {
     vocab_size: [...library.get_vocab().values()].reduce((size, id) => Math.max(size, id + 1), 0),
-    read: (text, max_length) => ({
-      advance: () => true,
-      result: () => {
-        const { ids } = library.encode(text.toWellFormed())
-        if (ids.length <= max_length) return { ids: Int32Array.from(ids), truncated: false }
-        return { ids: Int32Array.from([...ids.slice(0, max_length - 1), last]), truncated: true }
-      },
-    }),
+    read: (text, max_length) => {
+      const { ids } = library.encode(text.toWellFormed())
+      return {
+        advance: () => true,
+        extend: () => undefined,
+        content: () => Int32Array.from(ids.slice(1, -1)),
+        result: () => {
+          if (ids.length <= max_length) return { ids: Int32Array.from(ids), truncated: false }
+          return { ids: Int32Array.from([...ids.slice(0, max_length - 1), last]), truncated: true }
+        },
+      }
+    },
     spell: (id) => library.id_to_token(id) ?? '',
   }
 }

@@ -42,6 +42,12 @@ export interface SourceOptions {
   signal?: AbortSignal
 }
 
+/**
+ * What makes scores of logits. `'softmax'`: one label holds, and the scores add up to 1. `'sigmoid'`: each label holds or
+ * not, by itself. `'none'`: the scores are what the model put out, such as a rating.
+ */
+export type ScoreFunction = 'softmax' | 'sigmoid' | 'none'
+
 /** How a classifier is loaded. */
 export interface LoadOptions extends SourceOptions {
   /**
@@ -65,6 +71,24 @@ export interface LoadOptions extends SourceOptions {
   libtorch?: string
 }
 
+/**
+ * Two texts that are scored together, for models that were tuned on pairs: premise and hypothesis, query and passage.
+ *
+ * @example
+ * ```ts
+ * const pair: TextPair = { text: 'A man plays the guitar.', text_pair: 'Somebody makes music.' }
+ * ```
+ */
+export interface TextPair {
+  /** The first text. */
+  readonly text: string
+  /** The second one; it may be empty, and its `[SEP]` is there all the same. */
+  readonly text_pair: string
+}
+
+/** What is classified: a text, or a pair of texts. */
+export type TextInput = string | TextPair
+
 /** How texts are classified. */
 export interface ClassifyOptions {
   /** Ends the call: its promise rejects with the signal's reason, and texts that still wait are dropped. */
@@ -77,10 +101,15 @@ export interface ClassifyOptions {
    * What happens to a text of more tokens than `max_length`. `'truncate'` (default): its end is left out, and
    * the result's `truncated` says so. `'error'`: the call rejects with `INPUT_TOO_LONG`. `'window'`: it is
    * scored in windows of `max_length` that advance by three quarters of it, and their logits are averaged,
-   * each weighted by the tokens it adds.
+   * each weighted by the tokens it adds. A pair is truncated at the end of its longer text, and of both where both are
+   * longer than half (`longest_first`); `'window'` is a `TypeError` for it, since there is no telling which text to move
+   * along.
    */
   long_text?: 'truncate' | 'error' | 'window'
-  /** Longest text taken, in UTF-16 code units; a longer one is a `RangeError`. Default 1,000,000. */
+  /**
+   * Longest text taken, in UTF-16 code units; a longer one is a `RangeError`. Default 1,000,000. The two of a pair are
+   * measured each by itself.
+   */
   max_text_chars?: number
 }
 
@@ -88,9 +117,12 @@ export interface ClassifyOptions {
 export interface Classification<Label extends string = string> {
   /** The label with the highest score. */
   label: Label
-  /** Its score, 0 to 1. */
+  /** Its score: 0 to 1, or any number where the model is a regression. */
   score: number
-  /** Softmax of the logits by label; they add up to 1. */
+  /**
+   * A score for each label, by `classifier.info.score_function`: softmax of the logits, which adds up to 1; for a
+   * multi-label model, and for a single logit, the sigmoid of each; for a regression the logits themselves.
+   */
   scores: Record<Label, number>
   /** What the model put out, in the order of `classifier.labels`. */
   logits: number[]
@@ -98,7 +130,7 @@ export interface Classification<Label extends string = string> {
    * Tokens scored, `[CLS]` and `[SEP]` included; with `long_text: 'window'`, those of the whole text.
    */
   num_tokens: number
-  /** Whether the end of the text was left out. */
+  /** Whether the end of the text was left out; of a pair, the end of either text. */
   truncated: boolean
 }
 
@@ -108,6 +140,19 @@ export interface Tokenization {
   ids: number[]
   /** The vocabulary's spelling of each id. */
   tokens: string[]
+}
+
+/** A pair of texts as the model sees it. */
+export interface PairTokenization extends Tokenization {
+  /** For each id the text it belongs to: 0 for the first one with its special tokens, 1 for the second. */
+  token_type_ids: number[]
+}
+
+/** A row of token ids for `forward`, as {@link ElectraClassifier.tokenize} gives it. */
+export interface TokenRow {
+  readonly ids: readonly number[] | Int32Array
+  /** As many as `ids`; all 0 where they are missing. */
+  readonly token_type_ids?: readonly number[] | Int32Array
 }
 
 /** Facts about a loaded classifier. */
@@ -130,6 +175,13 @@ export interface ClassifierInfo {
   libtorch: string
   /** Whether rows of unequal length share a batch; false for an archive whose padding changes results. */
   mixes_lengths: boolean
+  /** What makes scores of the logits, by the config's `problem_type` and the number of labels. */
+  score_function: ScoreFunction
+  /**
+   * Whether pairs of texts are taken; false for an archive whose `forward` has no `token_type_ids`, for a model with
+   * one token type, and where the tokenizer's files do not say how two texts make one row.
+   */
+  takes_pairs: boolean
   /** Why choices were made, one sentence each. */
   notes: readonly string[]
 }

@@ -149,7 +149,7 @@ export class Scan {
   constructor(
     private readonly wordpiece_: WordPiece,
     private readonly text_: string,
-    private readonly max_length_: number,
+    private max_length_: number,
   ) {
     this.ids_[0] = wordpiece_.spec.cls_id
     this.word_ = new Int32Array(wordpiece_.spec.max_input_chars_per_word)
@@ -176,9 +176,19 @@ export class Scan {
       }
       this.at_++
     }
-    if (this.at_ < text.length && this.count_ < this.max_length_) return false
+    if (this.at_ < text.length) return this.count_ >= this.max_length_
     this.endWord()
     return true
+  }
+
+  /** Wants more tokens than before: {@link advance} may go on. */
+  extend(max_length: number): void {
+    this.max_length_ = max_length
+  }
+
+  /** The ids so far, without special tokens; where there are more than were wanted, at least one of those. */
+  content(): Int32Array {
+    return this.ids_.subarray(1, this.count_)
   }
 
   /** The ids, once {@link advance} has said that the text is done. */

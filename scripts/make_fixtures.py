@@ -21,7 +21,7 @@ from reference_model import ElectraClassifier
 from safetensors.torch import save_file
 from sklearn.metrics import accuracy_score, f1_score
 from tokenizers import Tokenizer
-from transformers import ElectraConfig
+from transformers import AutoTokenizer, ElectraConfig, TextClassificationPipeline
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "test" / "fixtures"
@@ -184,6 +184,44 @@ def make_activations():
     )
 
 
+class Pipeline(TextClassificationPipeline):
+    """The reference class gives logits by themselves, where transformers' own give them in a dict."""
+
+    def _forward(self, inputs):
+        return {"logits": self.model(**inputs)}
+
+
+INPUTS = [
+    "good food",
+    "",
+    {"text": "is it good?", "text_pair": "no, it is bad."},
+    "a, b: c!",
+    {"text": "", "text_pair": "never"},
+    {"text": "one two three four five six seven", "text_pair": "eight nine ten eleven twelve thirteen"},
+    {"text": "one two three four five six seven eight nine ten", "text_pair": "no"},
+    {"text": "yes", "text_pair": "one two three four five six seven eight nine ten eleven"},
+]
+
+
+def make_scored():
+    """Scores of transformers' text-classification pipeline for texts and pairs, by problem type and number of labels."""
+    one_label = make_model({"labels": 1}, 400)
+    save_checkpoint(CHECKPOINTS / "one-label", one_label)
+    write(CHECKPOINTS / "one-label" / "golden.json", golden(one_label, 400))
+    scored = []
+    for name in ["one-label", "five-labels"]:
+        model = ElectraClassifier.from_pretrained(CHECKPOINTS / name).eval()
+        tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / name)
+        for problem_type in [None, "single_label_classification", "multi_label_classification", "regression"]:
+            model.config.problem_type = problem_type
+            pipeline = Pipeline(model=model, tokenizer=tokenizer)
+            results = [pipeline(given, top_k=None, truncation="longest_first", max_length=32) for given in INPUTS]
+            # Ranked by the pipeline, the best one first.
+            scores = [[[entry["label"], round(entry["score"], 7)] for entry in ranked] for ranked in results]
+            scored.append({"checkpoint": name, "problem_type": problem_type, "scores": scores})
+    write(FIXTURES / "scored.json", {"max_length": 32, "inputs": INPUTS, "cases": scored})
+
+
 class Traced(torch.nn.Module):
     """A small foreign model, as somebody else's script would trace it."""
 
@@ -310,6 +348,7 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     make_checkpoints()
     make_activations()
+    make_scored()
     make_traces()
     if TEXTS.exists():
         make_shipped()

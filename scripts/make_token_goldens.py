@@ -4,6 +4,9 @@
 
 `*.rows` hold rows of ids as little-endian 16-bit numbers: the row's length, then its ids.
 `strange.json` holds the strange texts; a lone surrogate in them is U+FFFD for Python, which takes none.
+`scripts.json` holds texts of many scripts.
+`pairs.json` holds pairs of texts, each with the longest row allowed; its rows are ids and token types in turn, as
+transformers truncates them with `longest_first`.
 `code-points.json` holds, for each tokenizer, hashes of the ids of every code point, 4,096 at a time.
 `odd-tokenizer.json` is a tokenizer whose vocabulary shows what the usual one hides behind [UNK]: every mark that
 is not stripped, every character that another one is normalized to, two added tokens.
@@ -16,8 +19,10 @@ import random
 import struct
 from pathlib import Path
 
+from token_texts import fuzzed, ids_of, is_mark, paired, rows, script_texts, well_formed
 from tokenizers import Tokenizer, normalizers
 from tokenizers.implementations import BertWordPieceTokenizer
+from transformers import PreTrainedTokenizerFast
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "test" / "fixtures" / "tokens"
@@ -72,58 +77,6 @@ STRANGE = [
     "\ufdd0\uffff\U0001fffe \ue000 \U000f0000 \U0010ffff",
     "e\u0301\u034f\u0316\u034f\u302e\u0316\u302f",
 ]
-
-
-def alphabets(odd):
-    """Where fuzzed characters come from; each string mixes a few of these."""
-    marks = [char for char in odd if is_mark(char)]
-    spans = [(0x20, 0x7F), (0x0, 0x250), (0x250, 0x590), (0x590, 0x1000), (0x1000, 0x2000), (0x2000, 0x3000)]
-    spans += [(0x3000, 0x3400), (0x4E00, 0x4F00), (0xA640, 0xAC00), (0xAC00, 0xAD00), (0xF900, 0x10000)]
-    spans += [(0x10000, 0x12000), (0x16000, 0x17000), (0x1D000, 0x1D300), (0x1E000, 0x20000), (0xD7B0, 0xE000)]
-    return [
-        lambda rng: chr(rng.randrange(*rng.choice(spans))),
-        lambda rng: chr(rng.randrange(0x110000)),
-        lambda rng: chr(rng.randrange(0x61, 0x7B)),
-        lambda rng: chr(rng.randrange(0x300, 0x370)),
-        lambda rng: rng.choice(marks),
-        lambda rng: rng.choice(odd),
-        lambda rng: rng.choice(" \t\n.,!?-'\"#[]\u00a0\u3000"),
-        lambda rng: rng.choice(["[SEP]", "[MASK]", "[CLS]", "<odd>", "<odd>>", "<od", "the", "ing", "not", "ΣΑΣ"]),
-    ]
-
-
-def is_mark(char):
-    nfd = normalizers.NFD().normalize_str
-    return nfd(char + "\u0334") == "\u0334" + char or nfd("\u0345" + char) == char + "\u0345"
-
-
-def fuzzed(count, seed, odd):
-    """Seeded strings of mixed alphabets, most of them short."""
-    rng = random.Random(seed)
-    sources = alphabets(odd)
-    texts = []
-    for _ in range(count):
-        mixed = rng.sample(sources, rng.randint(1, 4))
-        length = rng.choice([3, 8, 20, 40, 130 if rng.random() < 0.1 else 10])
-        texts.append("".join(rng.choice(mixed)(rng) for _ in range(length)))
-    return texts
-
-
-def paired(text):
-    """A pair of surrogates is one character in JavaScript, and two in Python."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-
-
-def well_formed(text):
-    return "".join("\ufffd" if 0xD800 <= ord(char) < 0xE000 else char for char in text)
-
-
-def ids_of(tokenizer, texts):
-    return [encoding.ids for encoding in tokenizer.encode_batch([well_formed(text) for text in texts])]
-
-
-def rows(id_rows):
-    return b"".join(struct.pack(f"<H{len(ids)}H", len(ids), *ids) for ids in id_rows)
 
 
 def odd_tokenizer():
@@ -192,6 +145,33 @@ def variant(file, changes):
     return Tokenizer.from_str(json.dumps(changed))
 
 
+def pairs_of(texts):
+    """Lengths around every limit, then strange and ordinary texts beside each other."""
+    pairs = [
+        {"text": " good" * first, "text_pair": "bad " * second, "max_length": longest}
+        for first in range(7)
+        for second in range(7)
+        for longest in range(3, 12)
+    ]
+    rng = random.Random(11)
+    for longest in [3, 4, 7, 8, 9, 16, 17, 33, 64, 65, 512, None] * 50:
+        text, text_pair = rng.choice(texts), rng.choice(texts)
+        pairs.append({"text": text, "text_pair": text_pair, "max_length": longest})
+    return pairs
+
+
+def pair_rows(tokenizer, pairs):
+    """In batches of one, for transformers takes an empty second text outside a batch for none."""
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    found = []
+    for pair in pairs:
+        limit = {} if pair["max_length"] is None else {"truncation": "longest_first", "max_length": pair["max_length"]}
+        texts = [[well_formed(pair["text"])], [well_formed(pair["text_pair"])]]
+        encoding = fast(*texts, return_token_type_ids=True, verbose=False, **limit)
+        found += [encoding["input_ids"][0], encoding["token_type_ids"][0]]
+    return found
+
+
 def code_point_hashes(tokenizer):
     hashes = []
     for start in range(0, 0x110000, BLOCK):
@@ -213,6 +193,13 @@ def main():
 
     texts = [paired(text) for text in STRANGE + fuzzed(2000, 5, odd_chars)]
     (OUT / "strange.json").write_text(json.dumps(texts, separators=(",", ":")) + "\n", "ascii")
+    ordinary = script_texts(600, 6, model["model"]["vocab"])
+    (OUT / "scripts.json").write_text(json.dumps(ordinary, separators=(",", ":")) + "\n", "ascii")
+    pairs = pairs_of(texts[len(STRANGE) :] + STRANGE[:14] + ordinary)
+    (OUT / "pairs.json").write_text(json.dumps(pairs, separators=(",", ":")) + "\n", "ascii")
+    for kind, file in (("model", model), ("odd", odd)):
+        (OUT / f"scripts.{kind}.rows").write_bytes(rows(ids_of(variant(file, {}), ordinary)))
+        (OUT / f"pairs.{kind}.rows").write_bytes(rows(pair_rows(variant(file, {}), pairs)))
     hashes = {}
     for name, changes in VARIANTS.items():
         for kind, file in (("model", model), ("odd", odd)):

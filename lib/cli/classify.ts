@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { ElectraClassifier } from '../classifier'
-import type { LoadOptions } from '../types'
+import type { LoadOptions, TextInput } from '../types'
 import { InputError } from './endings'
 import { fromArguments, fromFile, fromStdin, MAX_TEXT_CHARS, type Input } from './input'
 import { withModelSource, type ModelSourceArguments } from './model-source'
@@ -11,6 +11,7 @@ export interface ClassifyArguments
   extends Pick<LoadOptions, 'device' | 'dtype' | 'threads'>, ModelSourceArguments {
   file?: string
   column?: string
+  pairColumn?: string
   model?: string
   format: Format
   topK?: number
@@ -34,9 +35,12 @@ export async function classify(
       ? ElectraClassifier.load(undefined, { ...options, ...source })
       : ElectraClassifier.load(model, { ...options, ...source }),
   )
-  const { labels, config } = classifier
+  const { labels, config, info } = classifier
   if (given.topK !== undefined && given.topK > labels.length) {
     throw new InputError(`--top-k ${given.topK} is too many: the model has ${labels.length} labels.`)
+  }
+  if (given.pairColumn !== undefined && !info.takes_pairs) {
+    throw new InputError(`--pair-column needs a model that takes pairs, and ${info.source} takes none.`)
   }
   const num_truncated = await score(classifier, input, given, texts.length === 0, signal)
   if (num_truncated > 0) {
@@ -48,40 +52,48 @@ export async function classify(
   await classifier.close()
 }
 
-async function openInput(texts: readonly string[], { file, column }: ClassifyArguments): Promise<Input> {
+async function openInput(
+  texts: readonly string[],
+  { file, column, pairColumn }: ClassifyArguments,
+): Promise<Input> {
   if (texts.length > 0) {
     if (file !== undefined) throw new InputError('Give either TEXT or --file, not both.')
     if (column !== undefined) throw new InputError('--column goes with --file or stdin, not with TEXT.')
+    if (pairColumn !== undefined)
+      throw new InputError('--pair-column goes with --file or stdin, not with TEXT.')
     return fromArguments(texts)
   }
-  if (file !== undefined) return fromFile(file, column)
+  if (file !== undefined) return fromFile(file, column, pairColumn)
   if (process.stdin.isTTY) {
     throw new InputError(
       'There is nothing to classify: give TEXT, or --file FILE, or pipe texts in (see electra-classifier classify --help).',
     )
   }
-  return fromStdin(column)
+  return fromStdin(column, pairColumn)
 }
 
 /** @returns how many texts were truncated */
 async function score(
   classifier: ElectraClassifier,
   input: Input,
-  { format, topK }: ClassifyArguments,
+  { format, topK, pairColumn }: ClassifyArguments,
   many: boolean,
   signal: AbortSignal,
 ): Promise<number> {
   const { stdout, stderr } = process
-  const writer = writerOf(format, classifier.labels, topK, () => (stdout.isTTY ? stdout.columns : undefined))
+  const width = (): number | undefined => (stdout.isTTY ? stdout.columns : undefined)
+  const writer = writerOf(format, classifier.labels, topK, width, pairColumn !== undefined)
   const write = async (line: string): Promise<void> => {
     if (!stdout.write(line)) await once(stdout, 'drain', { signal })
   }
   // Results come in the order of the texts, so those that are under way wait in a queue beside them.
-  const waiting: { text: string; bytes: number }[] = []
-  const texts = async function* (): AsyncGenerator<string> {
+  const waiting: { input: TextInput; bytes: number }[] = []
+  const texts = async function* (): AsyncGenerator<TextInput> {
     for await (const row of input.rows) {
-      waiting.push(row)
-      yield row.text
+      const { text, text_pair, bytes } = row
+      const given = text_pair === undefined ? text : { text, text_pair }
+      waiting.push({ input: given, bytes })
+      yield given
     }
   }
   // Results on the same terminal show how far it is, and a bar between them would garble both.
@@ -93,9 +105,9 @@ async function score(
       signal,
       max_text_chars: MAX_TEXT_CHARS,
     })) {
-      const { text, bytes } = waiting.shift() ?? { text: '', bytes: 0 }
+      const { input: given, bytes } = waiting.shift() ?? { input: '', bytes: 0 }
       if (result.truncated) num_truncated += 1
-      await write(writer.line(text, result))
+      await write(writer.line(given, result))
       progress?.advance(bytes)
     }
   } finally {

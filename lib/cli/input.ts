@@ -4,9 +4,11 @@ import { extname } from 'node:path'
 import { parse, type CsvError } from 'csv-parse'
 import { InputError } from './endings'
 
-/** One text of an input. */
+/** One text of an input, or a pair of them. */
 export interface Row {
   text: string
+  /** There where a second column was asked for. */
+  text_pair?: string
   /** Where the input stands after this row, in bytes; about that where it is not valid UTF-8. */
   bytes: number
 }
@@ -16,6 +18,16 @@ export interface Input {
   rows: AsyncIterable<Row>
   /** Its length in bytes, where that is known before the end. */
   total?: number
+}
+
+/** The columns that were asked for, of one row of CSV or JSON Lines. */
+export interface Fields {
+  /** In the order of the columns asked for; CSV holds strings, JSON Lines any value. */
+  values: unknown[]
+  /** Number of its line, or of the last of its lines. */
+  line: number
+  /** Where the input stands after this row, as in {@link Row}. */
+  bytes: number
 }
 
 /** Longest text taken, in UTF-16 code units. */
@@ -35,30 +47,41 @@ export function fromArguments(texts: readonly string[]): Input {
   return { rows: rows() }
 }
 
-/** Texts from a file, whose extension says what is in it. */
-export async function fromFile(path: string, column?: string): Promise<Input> {
-  let size: number
+/** Texts from a file, whose extension says what is in it; pairs of them where a second column is named. */
+export async function fromFile(path: string, column?: string, pair_column?: string): Promise<Input> {
+  const { stream, size } = await openFile(path)
+  return { rows: readRows(stream, path, kindOf(path), column, pair_column), ...(size > 0 && { total: size }) }
+}
+
+/** Columns of a CSV or JSON Lines file; one of another extension is JSON Lines where it begins with a brace. */
+export async function fieldsFromFile(
+  path: string,
+  columns: readonly string[],
+): Promise<AsyncGenerator<Fields>> {
+  const { stream } = await openFile(path)
+  return readFields(stream, path, kindOf(path), columns)
+}
+
+/** @returns its bytes, and its size; 0 for what is no regular file */
+async function openFile(path: string): Promise<{ stream: AsyncIterable<Uint8Array>; size: number }> {
   let handle
   try {
     handle = await open(path)
     const stats = await handle.stat()
-    if (stats.isDirectory()) throw new InputError(`${path} is a folder; --file takes a file.`)
-    size = stats.isFile() ? stats.size : 0
+    if (stats.isDirectory()) throw new InputError(`${path} is a folder, not a file.`)
+    return { stream: handle.createReadStream(), size: stats.isFile() ? stats.size : 0 }
   } catch (error) {
     await handle?.close()
     if (error instanceof InputError) throw error
     throw new InputError(`${path} cannot be read: ${reasonOf(error)}.`)
   }
-  const stream = handle.createReadStream()
-  const rows = readRows(stream, path, kindOf(path), column)
-  return { rows, ...(size > 0 && { total: size }) }
 }
 
 /** Texts from the standard input. */
-export function fromStdin(column?: string): Input {
+export function fromStdin(column?: string, pair_column?: string): Input {
   const stats = fstatSync(0)
   return {
-    rows: readRows(process.stdin, 'stdin', undefined, column),
+    rows: readRows(process.stdin, 'stdin', undefined, column, pair_column),
     ...(stats.isFile() && stats.size > 0 && { total: stats.size }),
   }
 }
@@ -76,13 +99,28 @@ function kindOf(path: string): Kind {
  * where the first character is a brace, else CSV.
  *
  * @param name what error messages call the input
+ * @param pair_column makes the rows pairs: its text is the second one, and the first that of `column` or of `text`
  */
 export async function* readRows(
   bytes: AsyncIterable<Uint8Array>,
   name: string,
   kind: Kind,
   column: string | undefined,
+  pair_column?: string,
 ): AsyncGenerator<Row> {
+  if (pair_column !== undefined) {
+    const columns = [column ?? 'text', pair_column]
+    for await (const { values, line, bytes: place } of readFields(bytes, name, kind, columns)) {
+      const where = `${name}, line ${line}`
+      const [text = '', text_pair = ''] = values.map((value, index) => {
+        const found = stringOf(value, columns[index] ?? '', where)
+        checkLength(found, where)
+        return found
+      })
+      yield { text, text_pair, bytes: place }
+    }
+    return
+  }
   const chunks = decode(bytes, name)
   if (kind === 'csv') yield* csvRows(chunks, name, column)
   else if (kind === 'jsonl') yield* jsonRows(chunks, name, column)
@@ -90,6 +128,27 @@ export async function* readRows(
   else {
     const { head, rest } = await peek(chunks)
     yield* head.startsWith('{') ? jsonRows(rest, name, column) : csvRows(rest, name, column)
+  }
+}
+
+/** Columns of the rows of a byte stream that holds CSV or JSON Lines; without a kind the first character decides. */
+export async function* readFields(
+  bytes: AsyncIterable<Uint8Array>,
+  name: string,
+  kind: Kind,
+  columns: readonly string[],
+): AsyncGenerator<Fields> {
+  const { head, rest } = await peek(decode(bytes, name))
+  if (kind === 'jsonl' || (kind === undefined && head === '{')) {
+    for await (const { value, line, bytes: place } of jsonValues(rest, name)) {
+      const where = `${name}, line ${line}`
+      if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+        throw new InputError(`${where} must be a JSON object.`)
+      }
+      yield { values: columns.map((column) => valueOf(value, column, where)), line, bytes: place }
+    }
+  } else {
+    yield* csvFields(rest, name, (header) => columns.map((column) => columnOf(header, column, name)))
   }
 }
 
@@ -122,8 +181,13 @@ async function peek(chunks: AsyncGenerator<string>): Promise<{ head: string; res
     read += step.value
   }
   const rest = async function* (): AsyncGenerator<string> {
-    yield read
-    yield* chunks
+    try {
+      yield read
+      yield* chunks
+    } finally {
+      // A reader that stops at once has not come to them.
+      await chunks.return(undefined)
+    }
   }
   return { head: read.trimStart().slice(0, 1), rest: rest() }
 }
@@ -164,30 +228,49 @@ async function* lineRows(chunks: AsyncIterable<string>, name: string): AsyncGene
 }
 
 async function* jsonRows(chunks: AsyncIterable<string>, name: string, column = 'text'): AsyncGenerator<Row> {
-  for await (const { text: json, bytes, number } of readLines(chunks, name)) {
-    if (!json.trim()) continue
-    const where = `${name}, line ${number}`
-    const text = textOf(json, column, where)
+  for await (const { value, line, bytes } of jsonValues(chunks, name)) {
+    const where = `${name}, line ${line}`
+    const text = textOf(value, column, where)
     checkLength(text, where)
     yield { text, bytes }
   }
 }
 
-function textOf(json: string, column: string, where: string): string {
-  let value: unknown
-  try {
-    value = JSON.parse(json)
-  } catch (error) {
-    throw new InputError(`${where} is not JSON: ${reasonOf(error)}.`)
+/** The value on each line that is not blank. */
+async function* jsonValues(
+  chunks: AsyncIterable<string>,
+  name: string,
+): AsyncGenerator<{ value: unknown; line: number; bytes: number }> {
+  for await (const { text: json, bytes, number } of readLines(chunks, name)) {
+    if (!json.trim()) continue
+    let value: unknown
+    try {
+      value = JSON.parse(json)
+    } catch (error) {
+      throw new InputError(`${name}, line ${number} is not JSON: ${reasonOf(error)}.`)
+    }
+    yield { value, line: number, bytes }
   }
+}
+
+function textOf(value: unknown, column: string, where: string): string {
   if (typeof value === 'string') return value
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InputError(`${where} must be a JSON object or string.`)
   }
-  const entry = Object.entries(value).find(([key]) => key === column) as [string, unknown] | undefined
-  if (!entry) throw new InputError(`${where} has no "${column}"; ${choices('key', Object.keys(value))}.`)
-  if (typeof entry[1] !== 'string') throw new InputError(`${where}: "${column}" must be a string.`)
+  return stringOf(valueOf(value, column, where), column, where)
+}
+
+function valueOf(object: object, column: string, where: string): unknown {
+  const entry = Object.entries(object).find(([key]) => key === column) as [string, unknown] | undefined
+  if (!entry) throw new InputError(`${where} has no "${column}"; ${choices('key', Object.keys(object))}.`)
   return entry[1]
+}
+
+/** A value of JSON Lines that must be a string. */
+export function stringOf(value: unknown, column: string, where: string): string {
+  if (typeof value !== 'string') throw new InputError(`${where}: "${column}" must be a string.`)
+  return value
 }
 
 interface CsvRecord {
@@ -198,26 +281,38 @@ interface CsvRecord {
 }
 
 async function* csvRows(chunks: AsyncIterable<string>, name: string, column?: string): AsyncGenerator<Row> {
+  for await (const { values, line, bytes } of csvFields(chunks, name, (header) => [
+    columnOf(header, column, name),
+  ])) {
+    const [text = ''] = values
+    checkLength(text, `${name}, line ${line}`)
+    yield { text, bytes }
+  }
+}
+
+/** @param pick finds the places of the columns wanted in the header */
+async function* csvFields(
+  chunks: AsyncIterable<string>,
+  name: string,
+  pick: (header: readonly string[]) => number[],
+): AsyncGenerator<Fields & { values: string[] }> {
   let header: string[] | undefined
-  let place = 0
+  let places: number[] = []
   for await (const { fields, line, bytes } of csvRecords(chunks, name)) {
     if (!header) {
       header = fields
-      place = columnOf(header, column, name)
+      places = pick(header)
       continue
     }
-    const where = `${name}, line ${line}`
     const [first = ''] = fields
     // Files often end in blank lines; with a single column such a line is a row whose text is empty.
     if (fields.length === 1 && first === '' && header.length > 1) continue
     if (fields.length !== header.length) {
       throw new InputError(
-        `${where} has ${fields.length} fields, but the header has ${header.length}; a field with a comma or a quote must be quoted.`,
+        `${name}, line ${line} has ${fields.length} fields, but the header has ${header.length}; a field with a comma or a quote must be quoted.`,
       )
     }
-    const text = fields[place] ?? ''
-    checkLength(text, where)
-    yield { text, bytes }
+    yield { values: places.map((place) => fields[place] ?? ''), line, bytes }
   }
   if (!header) throw new InputError(`${name} is empty; a CSV file begins with a header.`)
 }
@@ -291,7 +386,8 @@ function choices(what: string, names: readonly string[]): string {
   return names.length ? `its ${what}s are ${names.join(', ')}` : `it has no ${what}s`
 }
 
-function checkLength(text: string, where: string): void {
+/** Refuses a text that is longer than is taken. */
+export function checkLength(text: string, where: string): void {
   if (text.length <= MAX_TEXT_CHARS) return
   throw new InputError(`${where} has ${text.length} characters; ${MAX_TEXT_CHARS} are allowed.`)
 }

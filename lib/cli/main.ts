@@ -16,13 +16,15 @@ Examples:
   $ electra-classifier classify --file reviews.txt
   $ electra-classifier classify --file reviews.csv --column review --format csv > scored.csv
   $ electra-classifier classify --model jbeno/electra-large-classifier-sentiment --file reviews.jsonl
+  $ electra-classifier classify --file pairs.jsonl --pair-column text_pair --model reranker
   $ tail -f comments.log | electra-classifier classify
   $ electra-classifier classify -- "-5 stars"
 
 Files ending in .csv have a header; without --column the column is text, sentence, or the only one. Files
 ending in .jsonl or .ndjson hold an object or a string on each line; --column is the key (default: text).
 Anything else is one text a line. Stdin is one text a line, too; with --column it is CSV, or JSON Lines where
-it begins with a brace.
+it begins with a brace. With --pair-column each row is a pair of texts: that of --column (default: text), and
+that one.
 
 A table shows the best label and its score; json and csv show all, as far as --top-k allows. A text longer
 than the model takes is truncated, and a note on stderr says how many were.
@@ -81,6 +83,7 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
     .argument('[TEXT...]', 'texts to score')
     .option('--file <F>', 'read texts from a file')
     .option('--column <NAME>', 'column of a CSV file, key of JSON Lines')
+    .option('--pair-column <NAME>', 'column or key of the second text, for models of text pairs')
     .addOption(new Option('--format <FORMAT>', 'how results are printed').choices(FORMATS).default('table'))
     .option('--top-k <K>', 'show the K best labels', wholeNumber)
     .option('--model <M>', 'model folder, archive (.pt) or hub id; without it, the small one that ships')

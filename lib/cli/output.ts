@@ -1,4 +1,4 @@
-import type { Classification } from '../types'
+import type { Classification, TextInput } from '../types'
 import { fit, onOneLine, widthOf } from './text-width'
 
 export const FORMATS = ['table', 'json', 'csv'] as const
@@ -7,8 +7,11 @@ export type Format = (typeof FORMATS)[number]
 /** How results are written: a head, where there is one, and a line for each. */
 export interface Writer {
   head: string
-  line: (text: string, result: Classification) => string
+  line: (input: TextInput, result: Classification) => string
 }
+
+/** What stands between the texts of a pair in a table. */
+const BETWEEN_PAIR = ' | '
 
 /** Narrowest column that a text is cut to. */
 const MIN_TEXT_WIDTH = 16
@@ -16,15 +19,17 @@ const MIN_TEXT_WIDTH = 16
 /**
  * @param top_k labels shown; undefined for what the format shows by itself: all, but the best one in a table
  * @param columns width of the terminal; undefined where the output is no terminal, so that nothing is cut
+ * @param pairs whether the texts are pairs, so that CSV has a column for the second one
  */
 export function writerOf(
   format: Format,
   labels: readonly string[],
   top_k: number | undefined,
   columns: () => number | undefined,
+  pairs = false,
 ): Writer {
   if (format === 'json') return jsonWriter(top_k)
-  return format === 'csv' ? csvWriter(labels, top_k) : tableWriter(labels, top_k ?? 1, columns)
+  return format === 'csv' ? csvWriter(labels, top_k, pairs) : tableWriter(labels, top_k ?? 1, columns)
 }
 
 function ranked(scores: Readonly<Record<string, number>>): [label: string, score: number][] {
@@ -39,35 +44,57 @@ function tableWriter(labels: readonly string[], top_k: number, columns: () => nu
     const name = names.get(label) ?? label
     return `${name}${' '.repeat(label_width - widthOf(name))}  ${score.toFixed(4)}  `
   }
-  const taken = top_k * (label_width + '  0.0000  '.length)
   return {
     head: '',
-    line: (text, { scores }) => {
-      const shown = onOneLine(text)
+    line: (input, { scores }) => {
+      const cells = ranked(scores).slice(0, top_k).map(cell).join('')
       const width = columns()
-      const fitted = width === undefined ? shown : fit(shown, Math.max(width - taken, MIN_TEXT_WIDTH))
-      return `${ranked(scores).slice(0, top_k).map(cell).join('')}${fitted}`.trimEnd() + '\n'
+      const room = width === undefined ? Infinity : Math.max(width - widthOf(cells), MIN_TEXT_WIDTH)
+      return `${cells}${fitted(input, room)}`.trimEnd() + '\n'
     },
   }
+}
+
+/** A text, or both of a pair, as far as there is room. */
+function fitted(input: TextInput, room: number): string {
+  const [text, pair] = typeof input === 'string' ? [input] : [input.text, input.text_pair].map(onOneLine)
+  if (pair === undefined) return fit(onOneLine(text ?? ''), room)
+  // What one of them does not need is the other's.
+  const left = room - BETWEEN_PAIR.length
+  const half = Math.floor(left / 2)
+  const first = fit(text ?? '', Math.max(half, left - widthOf(pair)))
+  return first + BETWEEN_PAIR + fit(pair, left - widthOf(first))
 }
 
 function jsonWriter(top_k: number | undefined): Writer {
   return {
     head: '',
-    line: (text, { label, score, scores, logits, num_tokens, truncated }) => {
+    line: (input, { label, score, scores, logits, num_tokens, truncated }) => {
       const shown = top_k === undefined ? scores : Object.fromEntries(ranked(scores).slice(0, top_k))
-      return JSON.stringify({ text, label, score, scores: shown, logits, num_tokens, truncated }) + '\n'
+      const { text, text_pair } = typeof input === 'string' ? { text: input, text_pair: undefined } : input
+      return (
+        JSON.stringify({ text, text_pair, label, score, scores: shown, logits, num_tokens, truncated }) + '\n'
+      )
     },
   }
 }
 
-function csvWriter(labels: readonly string[], top_k: number | undefined): Writer {
+function csvWriter(labels: readonly string[], top_k: number | undefined, pairs: boolean): Writer {
   return {
-    head: csvLine(['text', 'label', 'score', ...labels, 'num_tokens', 'truncated']),
-    line: (text, { label, score, scores, num_tokens, truncated }) => {
+    head: csvLine([
+      'text',
+      ...(pairs ? ['text_pair'] : []),
+      'label',
+      'score',
+      ...labels,
+      'num_tokens',
+      'truncated',
+    ]),
+    line: (input, { label, score, scores, num_tokens, truncated }) => {
       const shown = new Map(ranked(scores).slice(0, top_k))
       const cells = labels.map((name) => shown.get(name) ?? '')
-      return csvLine([text, label, score, ...cells, num_tokens, truncated])
+      const texts = typeof input === 'string' ? [input] : [input.text, input.text_pair]
+      return csvLine([...texts, label, score, ...cells, num_tokens, truncated])
     },
   }
 }

@@ -99,7 +99,11 @@ describe('models that cannot be used', () => {
       () => ({ pooling: 'sum' }),
       /pooling is "sum"; "cls", "mean" and "max" are supported/,
     ],
-    ['an unknown problem type', () => ({ problem_type: 'regression' }), /problem_type is "regression"/],
+    [
+      'an unknown problem type',
+      () => ({ problem_type: 'ranking' }),
+      /problem_type is "ranking"; supported are single_label_classification, multi_label_classification, regression/,
+    ],
     [
       'relative positions',
       () => ({ position_embedding_type: 'relative_key' }),

@@ -40,6 +40,7 @@ function cli(args: readonly string[], stdin = '', env: NodeJS.ProcessEnv = {}): 
 
 interface Printed {
   text: string
+  text_pair?: string
   label: string
   score: number
   scores: Record<string, number>
@@ -150,6 +151,27 @@ describe('the command line', function () {
       assert.equal(code, 0)
     })
 
+    it('scores pairs of CSV and JSON Lines, and prints both texts', async () => {
+      const model = join(ROOT, 'test', 'fixtures', 'checkpoints', 'five-labels')
+      const pair = { text: 'is it good?', text_pair: 'no' }
+      const lines = file('pairs.jsonl', `${JSON.stringify({ ...pair, id: 1 })}\n`)
+      const args = ['classify', '--model', model, '--pair-column', 'text_pair', '--format', 'json']
+      const of_file = await cli([...args, '--file', lines])
+      const of_stdin = await cli([...args, '--column', 'a'], 'a,text_pair\nis it good?,no\n')
+      for (const { stdout, stderr, code } of [of_file, of_stdin]) {
+        assert.deepEqual([stderr, code], ['', 0])
+        const [row] = printed(stdout)
+        assert.deepEqual({ text: row?.text, text_pair: row?.text_pair }, pair)
+        // Ten letters and a mark, [CLS], and [SEP] after each text.
+        assert.equal(row?.num_tokens, 14)
+      }
+      assert.equal(of_file.stdout, of_stdin.stdout)
+      const trace = join(ROOT, 'test', 'fixtures', 'traces', 'mean', 'model.pt')
+      const refused = await cli(['classify', '--model', trace, '--file', lines, '--pair-column', 'text_pair'])
+      assert.match(refused.stderr, /--pair-column needs a model that takes pairs, and .*model\.pt takes none/)
+      assert.deepEqual([refused.stdout, refused.code], ['', 2])
+    })
+
     it('prints the rows before a bad one, names its line, and ends with 2', async () => {
       const bad: [string, string, RegExp][] = [
         ['bad.csv', 'text,b\nGreat.,1\n"never closed,2\n', /bad\.csv, line 3 is not CSV/],
@@ -173,6 +195,7 @@ describe('the command line', function () {
         [['--model', join(folder, 'nope'), 'x'], /no model at/],
         [['--file', csv, 'x'], /either TEXT or --file/],
         [['--column', 'a', 'x'], /--column goes with/],
+        [['--pair-column', 'a', 'x'], /--pair-column goes with/],
         [['--top-k', '4', 'x'], /--top-k 4 is too many: the model has 3 labels/],
         [['--top-k', '0', 'x'], /'0' is invalid/],
         [['--threads', '5000', 'x'], /threads must be an integer from 1 to 1024/],

@@ -5,6 +5,8 @@ import {
   exportArchive,
   type Classification,
   type ErrorCode,
+  type TextInput,
+  type TextPair,
 } from '../../lib/index'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -36,6 +38,21 @@ export async function api(): Promise<void> {
   for await (const result of any.classifyStream(['a'])) expectType<number>(result.num_tokens)
   expectType<number[][]>(await any.forward([[101, 102], Int32Array.of(101, 102)]))
   expectType<{ ids: number[]; tokens: string[] }>(any.tokenize('text'))
+
+  const pair: TextPair = { text: 'a', text_pair: 'b' }
+  const of_pair = await own.classify(pair)
+  expectEqual<typeof of_pair, Classification<'no' | 'yes'>>(true)
+  const mixed = await own.classify(['a', pair] as const)
+  expectEqual<typeof mixed, Classification<'no' | 'yes'>[]>(true)
+  for await (const result of own.classifyStream(new Set<TextInput>(['a', pair])))
+    expectType<'no' | 'yes'>(result.label)
+  expectType<number[]>(any.tokenize(pair).token_type_ids)
+  expectType<number[][]>(await any.forward([any.tokenize(pair), any.tokenize('a'), [101, 102]]))
+  expectType<'softmax' | 'sigmoid' | 'none'>(any.info.score_function)
+  // @ts-expect-error a text by itself has no token types
+  expectType<number[]>(any.tokenize('text').token_type_ids)
+  // @ts-expect-error a pair has two texts
+  await any.classify({ text: 'a' })
 
   // @ts-expect-error a text is a string
   await any.classify(7)

@@ -3,9 +3,20 @@ import { pack, rowsAround } from '../../lib/batch'
 
 describe('batch: rows packed end to end', () => {
   it('puts rows one after the other with their offsets', () => {
-    const { input_ids, cu_seqlens } = pack([Int32Array.of(1, 2), Int32Array.of(3), Int32Array.of(4, 5, 6)])
-    assert.deepEqual([...input_ids], [1, 2, 3, 4, 5, 6])
-    assert.deepEqual([...cu_seqlens], [0, 2, 3, 6])
+    const rows = [[1, 2], [3], [4, 5, 6]].map((ids) => ({ ids: Int32Array.from(ids) }))
+    assert.deepEqual(pack(rows), {
+      input_ids: Int32Array.of(1, 2, 3, 4, 5, 6),
+      cu_seqlens: Int32Array.of(0, 2, 3, 6),
+    })
+  })
+
+  it('packs token types where a row has some, and zeros for the others', () => {
+    const { token_type_ids } = pack([
+      { ids: Int32Array.of(1, 2) },
+      { ids: Int32Array.of(3, 4, 5), token_type_ids: Int32Array.of(0, 1, 1) },
+      { ids: Int32Array.of(6) },
+    ])
+    assert.deepEqual(token_type_ids, Int32Array.of(0, 0, 0, 1, 1, 0))
   })
 
   it('gathers the rows nearest in length to the oldest, within the budget', () => {

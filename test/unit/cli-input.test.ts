@@ -164,6 +164,47 @@ describe('rows of JSON Lines', () => {
   })
 })
 
+describe('rows of pairs', () => {
+  const readPairs = async (
+    content: string,
+    kind: Kind,
+    column: string | undefined,
+    pair: string,
+  ): Promise<string[][]> => {
+    const rows: string[][] = []
+    for await (const { text, text_pair = 'none' } of readRows(pieces(content), 'input', kind, column, pair))
+      rows.push([text, text_pair])
+    return rows
+  }
+
+  it('take the second text from the column named, and the first from the other, or from text', async () => {
+    const both = [
+      ['one', 'two'],
+      ['', ''],
+    ]
+    assert.deepEqual(await readPairs('b,text\ntwo,one\n,""\n', 'csv', undefined, 'b'), both)
+    assert.deepEqual(await readPairs('a,b\none,two\n,\n', 'csv', 'a', 'b'), both)
+    const json = '{"text":"one","text_pair":"two"}\n\n{"text_pair":"","text":"","id":1}\n'
+    assert.deepEqual(await readPairs(json, 'jsonl', undefined, 'text_pair'), both)
+    assert.deepEqual(await readPairs(json, undefined, 'text', 'text_pair'), both)
+    assert.deepEqual(await readPairs('text,q\none,two\n', undefined, undefined, 'q'), [['one', 'two']])
+  })
+
+  it('name what is missing, no string or too long, with its line', async () => {
+    const cases: [string, Kind, RegExp][] = [
+      ['text,c\n1,2\n', 'csv', /input has no column "b"; its columns are text, c\./],
+      ['sentence,b\n1,2\n', 'csv', /input has no column "text"; its columns are sentence, b\./],
+      ['{"text":"one"}', 'jsonl', /input, line 1 has no "b"; its keys are text\./],
+      ['{"text":"one","b":null}', 'jsonl', /input, line 1: "b" must be a string/],
+      ['"one"', 'jsonl', /input, line 1 must be a JSON object/],
+      [`text,b\nok,${'x'.repeat(1_000_001)}\n`, 'csv', /input, line 2 has 1000001 characters/],
+    ]
+    for (const [content, kind, message] of cases) {
+      await assert.rejects(readPairs(content, kind, undefined, 'b'), { constructor: InputError, message })
+    }
+  })
+})
+
 describe('rows of an input without a kind', () => {
   it('is CSV where a column is named, or JSON Lines where it begins with a brace', async () => {
     for (const size of [3, 1000]) {

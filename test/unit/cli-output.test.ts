@@ -91,6 +91,44 @@ describe('CSV', () => {
   })
 })
 
+describe('pairs', () => {
+  const pair = { text: 'Is it "good"?', text_pair: 'No,\nit is not.' }
+
+  it('stand side by side in a table, and share what room there is', () => {
+    const line = (columns: number | undefined, input = pair): string =>
+      writerOf('table', LABELS, undefined, () => columns, true).line(input, RESULT)
+    assert.equal(line(undefined), 'yes    0.7000  Is it "good"? | No, it is not.\n')
+    assert.equal(line(200), line(undefined))
+    assert.equal(line(36), 'yes    0.7000  Is it "g… | No, it i…\n')
+    assert.equal(
+      line(36, { text: 'Hm', text_pair: 'word '.repeat(9) }),
+      'yes    0.7000  Hm | word word word …\n',
+    )
+    assert.equal(
+      line(36, { text: 'word '.repeat(9), text_pair: 'Hm' }),
+      'yes    0.7000  word word word … | Hm\n',
+    )
+  })
+
+  it('have a key or a column each', () => {
+    const json = writerOf('json', LABELS, undefined, noTerminal, true).line(pair, RESULT)
+    assert.deepEqual(JSON.parse(json), { ...pair, ...RESULT })
+    const { head, line } = writerOf('csv', LABELS, undefined, noTerminal, true)
+    assert.deepEqual(parse(head + line(pair, RESULT)), [
+      ['text', 'text_pair', 'label', 'score', 'no', 'maybe', 'yes', 'num_tokens', 'truncated'],
+      [pair.text, pair.text_pair, 'yes', '0.7', '0.1', '0.2', '0.7', '5', 'false'],
+    ])
+  })
+})
+
+describe('a score that is no probability', () => {
+  it('is printed as it is', () => {
+    const { line } = writerOf('table', ['stars'], undefined, () => 34)
+    const result = { ...RESULT, label: 'stars', score: -12.5, scores: { stars: -12.5 } }
+    assert.equal(line('word '.repeat(9), result), 'stars  -12.5000  word word word w…\n')
+  })
+})
+
 describe('the width of a text', () => {
   it('counts two cells for wide characters and none for marks', () => {
     const widths: [string, number][] = [

@@ -1,15 +1,23 @@
 import assert from 'node:assert/strict'
-import { Scheduler, type Call } from '../../lib/scheduler'
+import type { Row } from '../../lib/batch'
+import { Scheduler, type Call, type Forward } from '../../lib/scheduler'
 
 /** A forward under the test's control: every batch waits until it is answered. */
 class FakeForward {
-  readonly batches: { lengths: number[]; ids: number[]; answer: () => void; fail: (e: Error) => void }[] = []
+  readonly batches: {
+    lengths: number[]
+    ids: number[]
+    types: Int32Array | undefined
+    answer: () => void
+    fail: (e: Error) => void
+  }[] = []
 
-  readonly forward = (input_ids: Int32Array, cu_seqlens: Int32Array): Promise<Float32Array> =>
+  readonly forward: Forward = (input_ids, cu_seqlens, types) =>
     new Promise((resolve, reject) => {
       const starts = [...cu_seqlens.slice(0, -1)]
       this.batches.push({
         ids: [...input_ids],
+        types,
         lengths: starts.map((start, row) => (cu_seqlens[row + 1] ?? 0) - start),
         // Two labels: the row's first id, and its length.
         answer: () => {
@@ -34,7 +42,7 @@ class FakeForward {
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-const row = (length: number, first = 0): Int32Array => new Int32Array(length).fill(first, 0, 1)
+const row = (length: number, first = 0): Row => ({ ids: new Int32Array(length).fill(first, 0, 1) })
 const call = (): Call => ({ cancelled: false })
 
 describe('scheduler: rows of all callers into batches', () => {
@@ -58,6 +66,20 @@ describe('scheduler: rows of all callers into batches', () => {
         [2, 9],
         [3, 3],
       ],
+    )
+  })
+
+  it('passes token types where a row of the batch has some, and none where no row has', async () => {
+    const fake = new FakeForward()
+    const scheduler = new Scheduler(fake.forward, 4, true)
+    const pair = { ids: Int32Array.of(7, 8), token_type_ids: Int32Array.of(0, 1) }
+    const answers = Promise.all([row(2), pair, row(3)].map((each) => scheduler.submit(each, call())))
+    await turn()
+    await fake.answerAll()
+    await answers
+    assert.deepEqual(
+      fake.batches.map((batch) => batch.types),
+      [Int32Array.of(0, 0, 0, 1), undefined],
     )
   })
 

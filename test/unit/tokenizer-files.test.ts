@@ -88,6 +88,87 @@ describe('tokenizer files: what is read', () => {
   })
 })
 
+describe('tokenizer files: pairs', () => {
+  const special_tokens = {
+    '[CLS]': { id: '[CLS]', ids: [2], tokens: ['[CLS]'] },
+    '[SEP]': { id: '[SEP]', ids: [3], tokens: ['[SEP]'] },
+  }
+  const special = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } })
+  const sequence = (id: string, type_id: number) => ({ Sequence: { id, type_id } })
+  const single = [special('[CLS]', 0), sequence('A', 0), special('[SEP]', 0)]
+  const template = (pair: unknown, more: object = {}) =>
+    load({ post_processor: { type: 'TemplateProcessing', single, pair, special_tokens, ...more } })
+  const encode = (tokenizer: Tokenizer) => {
+    const { ids, token_type_ids } = tokenizer.tokenize({ text: 'good', text_pair: 'bad !' })
+    return [ids, token_type_ids]
+  }
+  const usual = [...single, sequence('B', 1), special('[SEP]', 1)]
+
+  it('makes them of BertProcessing and of vocab.txt as BERT does', () => {
+    const bert = [
+      [2, 4, 3, 5, 7, 3],
+      [0, 0, 0, 1, 1, 1],
+    ]
+    assert.deepEqual(encode(load()), bert)
+    const vocab_txt = Object.keys(vocab).join('\n')
+    assert.deepEqual(encode(Tokenizer.fromFiles({ vocab_txt })), bert)
+    assert.deepEqual(encode(template(usual)), bert)
+  })
+
+  it('follows a template of another order, other types and fewer special tokens', () => {
+    assert.deepEqual(
+      encode(template([sequence('B', 1), special('[SEP]', 0), sequence('A', 1), special('[CLS]', 1)])),
+      [
+        [5, 7, 3, 4, 2],
+        [1, 1, 0, 1, 1],
+      ],
+    )
+    assert.deepEqual(encode(template([sequence('A', 0), sequence('B', 0)])), [
+      [4, 5, 7],
+      [0, 0, 0],
+    ])
+  })
+
+  it('makes none where the template is missing or not supported', () => {
+    const unsupported = [
+      undefined,
+      [],
+      single,
+      [...usual, special('[SEP]', 1)],
+      [...usual.slice(0, 4), sequence('A', 1)],
+      [special('[UNK]', 0), sequence('A', 0), sequence('B', 1)],
+      [{ Sequence: { id: 'C', type_id: 0 } }, sequence('A', 0), sequence('B', 1)],
+      [{ Sequence: { id: 'A' } }, sequence('B', 1)],
+      [null, sequence('A', 0), sequence('B', 1)],
+    ]
+    for (const pair of unsupported) {
+      const tokenizer = template(pair)
+      assert.equal(tokenizer.pair, undefined, JSON.stringify(pair))
+      assert.throws(() => tokenizer.encode({ text: 'a', text_pair: 'b' }, 9), TypeError)
+      assert.deepEqual(tokenizer.tokenize('good').ids, [2, 4, 3])
+    }
+  })
+
+  it('makes them by the library too, which has no say in the template', () => {
+    const other = load({ normalizer: { type: 'Lowercase' }, pre_tokenizer: { type: 'Whitespace' } })
+    const pair = { text: 'GOOD good', text_pair: 'bad bad bad' }
+    assert.deepEqual(other.encode(pair, 7), {
+      ids: Int32Array.of(2, 4, 4, 3, 5, 5, 3),
+      token_type_ids: Int32Array.of(0, 0, 0, 0, 1, 1, 1),
+      truncated: true,
+    })
+    assert.deepEqual(other.encodeInSteps(pair, 7).next(), { done: true, value: other.encode(pair, 7) })
+  })
+
+  it('refuses a single text of other types, and a pair whose special tokens are not the vocabulary’s', () => {
+    const typed = [special('[CLS]', 1), sequence('A', 0), special('[SEP]', 0)]
+    assertInvalid(() => template(usual, { single: typed }), /single text other token types than 0/)
+    const wrong = { ...special_tokens, '[UNK]': { id: '[UNK]', ids: [9], tokens: ['[UNK]'] } }
+    const pair = [special('[UNK]', 0), sequence('A', 0), sequence('B', 1)]
+    assertInvalid(() => template(pair, { special_tokens: wrong }), /puts \[UNK\] with id 9/)
+  })
+})
+
 describe('tokenizer files: other kinds go to the library', () => {
   const other = { normalizer: { type: 'Lowercase' }, pre_tokenizer: { type: 'Whitespace' } }
 

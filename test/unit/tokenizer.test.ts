@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'csv-parse/sync'
 import { Tokenizer, windows } from '../../lib/tokenizer'
+import { readRows as readRowsOf, readTokenizer as variant } from '../fixtures/token-rows'
 
 const ROOT = join(__dirname, '..', '..')
 const MODEL = join(ROOT, 'models', 'sentiment-minilm-l6')
@@ -17,30 +18,11 @@ const VARIANTS: Record<string, object> = {
   'cased-stripped': { lowercase: false, strip_accents: true },
   raw: { clean_text: false, handle_chinese_chars: false },
 }
-const files = { model: join(MODEL, 'tokenizer.json'), odd: join(GOLDENS, 'odd-tokenizer.json') }
+const readRows = (name: string): number[][] => readRowsOf(join(GOLDENS, name))
 
 const vocab_txt = readFileSync(join(MODEL, 'vocab.txt'), 'utf8')
 const strange = JSON.parse(readFileSync(join(GOLDENS, 'strange.json'), 'utf8')) as string[]
-const shipped = Tokenizer.fromFiles({ tokenizer_json: readFileSync(files.model, 'utf8') })
-
-function variant(file: keyof typeof files, changes: object): Tokenizer {
-  const definition = JSON.parse(readFileSync(files[file], 'utf8')) as { normalizer: object }
-  const normalizer = { ...definition.normalizer, ...changes }
-  return Tokenizer.fromFiles({ tokenizer_json: JSON.stringify({ ...definition, normalizer }) })
-}
-
-/** Reads the rows that scripts/make_token_goldens.py wrote. */
-function readRows(name: string): number[][] {
-  const bytes = readFileSync(join(GOLDENS, name))
-  const numbers = Array.from({ length: bytes.length / 2 }, (_, index) => bytes.readUInt16LE(index * 2))
-  const rows: number[][] = []
-  for (let at = 0; at < numbers.length;) {
-    const length = numbers[at] ?? 0
-    rows.push(numbers.slice(at + 1, at + 1 + length))
-    at += 1 + length
-  }
-  return rows
-}
+const shipped = variant('model')
 
 function assertRows(tokenizer: Tokenizer, texts: readonly string[], rows: readonly number[][]): void {
   assert.equal(texts.length, rows.length)
@@ -72,6 +54,13 @@ describe('tokenizer: ids equal to Python', () => {
       readRows('sentences.rows'),
     )
   })
+
+  for (const file of ['model', 'odd'] as const) {
+    it(`on texts of many scripts: ${file} vocabulary`, () => {
+      const texts = JSON.parse(readFileSync(join(GOLDENS, 'scripts.json'), 'utf8')) as string[]
+      assertRows(variant(file), texts, readRows(`scripts.${file}.rows`))
+    })
+  }
 
   for (const [name, changes] of Object.entries(VARIANTS)) {
     for (const file of ['model', 'odd'] as const) {
@@ -120,7 +109,7 @@ describe('tokenizer: ids equal to Python', () => {
 
 describe('tokenizer: truncation and steps', () => {
   it('reads a prefix that gives what truncating the whole would', () => {
-    const odd = variant('odd', {})
+    const odd = variant('odd')
     for (const text of strange) {
       for (const tokenizer of [shipped, odd]) {
         const whole = Array.from(tokenizer.encode(text, Infinity).ids)
@@ -205,7 +194,7 @@ describe('tokenizer: vocabulary', () => {
   })
 
   it('takes the longest of the added tokens that begin at a place', () => {
-    const odd = variant('odd', {})
+    const odd = variant('odd')
     assert.deepEqual(odd.tokenize('a <odd>> <odd><od').tokens.slice(0, 4), ['<s>', 'a', '<odd>>', '<odd>'])
   })
 })
