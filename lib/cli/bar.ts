@@ -1,5 +1,5 @@
 import { SingleBar } from 'cli-progress'
-import { fit, widthOf } from './text-width'
+import { fit, widthOf } from '../text-width'
 
 const MAX_BAR_WIDTH = 24
 

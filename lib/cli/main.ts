@@ -7,6 +7,7 @@ import { ElectraError } from '../errors'
 import type { LoadOptions } from '../types'
 import type { ClassifyArguments } from './classify'
 import { Ended, InputError, watchForEnd } from './endings'
+import type { EvaluateArguments } from './evaluate'
 import { addModelSourceOptions, type ModelSourceArguments } from './model-source'
 import { FORMATS } from './output'
 
@@ -31,6 +32,24 @@ than the model takes is truncated, and a note on stderr says how many were.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted, 143 terminated.`
 
+const EVALUATE_EXAMPLES = `
+Examples:
+  $ electra-classifier evaluate reviews.csv --text review --label stars --model electra-large
+  $ electra-classifier evaluate reviews.jsonl --text text --label label --group source --output report
+  $ electra-classifier evaluate scored.csv --text text --label label --predictions probabilities
+
+FILE is CSV with a header (.csv) or JSON Lines (.jsonl, .ndjson); labels are names or ids. It prints precision,
+recall and F1 of each label, accuracy, ROC AUC, confusion matrix, log loss, Brier score and calibration error, for
+the whole and for each group. --output writes report.html, report.json and predictions.csv.
+
+--predictions scores no text: it takes probabilities (JSON arrays) from a column, in the order of the labels of
+--model. --compare does the same for a second opinion and puts the two side by side.
+
+The file is read whole before work begins, so that a bad row leaves nothing half-written. Ctrl-C leaves a valid
+predictions.csv, and the same command with --resume goes on from there.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted, 143 terminated.`
+
 const EXPORT_EXAMPLES = `
 Example:
   $ electra-classifier export jbeno/electra-large-classifier-sentiment electra-large.pt
@@ -44,6 +63,8 @@ Examples:
   $ electra-classifier doctor --format json
 
 Exit codes: 0 ready, 1 something is missing; the last line says what to run.`
+
+const DTYPES = ['auto', 'fp32', 'bf16', 'fp16', 'int8']
 
 /** Runs a command line to its end, and ends the process. */
 async function run(argv: readonly string[]): Promise<never> {
@@ -77,33 +98,47 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
       },
     })
 
-  const classifyCommand = program
-    .command('classify')
-    .description('Score texts: from the arguments, a file, or stdin.')
-    .argument('[TEXT...]', 'texts to score')
-    .option('--file <F>', 'read texts from a file')
-    .option('--column <NAME>', 'column of a CSV file, key of JSON Lines')
-    .option('--pair-column <NAME>', 'column or key of the second text, for models of text pairs')
-    .addOption(new Option('--format <FORMAT>', 'how results are printed').choices(FORMATS).default('table'))
-    .option('--top-k <K>', 'show the K best labels', wholeNumber)
-    .option('--model <M>', 'model folder, archive (.pt) or hub id; without it, the small one that ships')
-    .option('--device <D>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
-    .addOption(
-      new Option('--dtype <T>', 'what to compute in (default: auto)').choices([
-        'auto',
-        'fp32',
-        'bf16',
-        'fp16',
-        'int8',
-      ]),
-    )
-    .option('--threads <N>', 'CPU threads (default: what the machine allows)', wholeNumber)
+  withModel(
+    program
+      .command('classify')
+      .description('Score texts: from the arguments, a file, or stdin.')
+      .argument('[TEXT...]', 'texts to score')
+      .option('--file <F>', 'read texts from a file')
+      .option('--column <NAME>', 'column of a CSV file, key of JSON Lines')
+      .option('--pair-column <NAME>', 'column or key of the second text, for models of text pairs')
+      .addOption(new Option('--format <FORMAT>', 'how results are printed').choices(FORMATS).default('table'))
+      .option('--top-k <K>', 'show the K best labels', wholeNumber),
+  )
     .addHelpText('after', CLASSIFY_EXAMPLES)
     .action(async (texts: string[], given: ClassifyArguments) => {
       const { classify } = await import('./classify.js')
       await classify(texts, given, signal)
     })
-  addModelSourceOptions(classifyCommand)
+
+  withModel(
+    program
+      .command('evaluate')
+      .description('Score labelled texts, and say how good the scores are.')
+      .argument('<FILE>', 'CSV or JSON Lines')
+      .requiredOption('--text <COL>', 'column of the texts')
+      .requiredOption('--label <COL>', 'column of the true labels, by name or id')
+      .option('--group <COL>', 'report each value of this column by itself, too')
+      .option('--output <DIR>', 'write report.html, report.json and predictions.csv there')
+      .addOption(
+        new Option('--format <FORMAT>', 'how the report is printed')
+          .choices(['table', 'json'])
+          .default('table'),
+      )
+      .option('--predictions <COL>', 'take probabilities from this column; no model runs')
+      .option('--compare <COL>', 'compare with the probabilities of this column')
+      .option('--resume', 'go on where a run with the same options was stopped')
+      .option('--ignore-unknown-labels', 'leave out rows whose label the model does not have'),
+  )
+    .addHelpText('after', EVALUATE_EXAMPLES)
+    .action(async (file: string, given: EvaluateArguments) => {
+      const { evaluateFile } = await import('./evaluate.js')
+      await evaluateFile(file, given, signal)
+    })
 
   const exportCommand = program
     .command('export')
@@ -129,6 +164,16 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
 
   await program.parseAsync(argv)
   return exit_code
+}
+
+/** Adds the options that say which model runs, and how. */
+function withModel(command: Command): Command {
+  command
+    .option('--model <M>', 'model folder, archive (.pt) or hub id; without it, the small one that ships')
+    .option('--device <D>', 'auto, cpu, cuda or cuda:N (default: auto)', device)
+    .addOption(new Option('--dtype <T>', 'what to compute in (default: auto)').choices(DTYPES))
+    .option('--threads <N>', 'CPU threads (default: what the machine allows)', wholeNumber)
+  return addModelSourceOptions(command)
 }
 
 /** Says on stderr what went wrong, and gives the exit code for it. */

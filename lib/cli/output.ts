@@ -1,5 +1,5 @@
 import type { Classification, TextInput } from '../types'
-import { fit, onOneLine, widthOf } from './text-width'
+import { fit, onOneLine, widthOf } from '../text-width'
 
 export const FORMATS = ['table', 'json', 'csv'] as const
 export type Format = (typeof FORMATS)[number]
@@ -99,7 +99,8 @@ function csvWriter(labels: readonly string[], top_k: number | undefined, pairs: 
   }
 }
 
-function csvLine(fields: readonly (string | number | boolean)[]): string {
+/** Fields as a line of CSV, quoted where they must be. */
+export function csvLine(fields: readonly (string | number | boolean)[]): string {
   return fields.map((field) => csvField(String(field))).join(',') + '\n'
 }
 

@@ -4,12 +4,15 @@ import { Bar } from './bar'
 export class Progress {
   readonly #bar = new Bar()
   readonly #total: number | undefined
+  readonly #from: number
   readonly #start = performance.now()
   #texts = 0
 
-  constructor(total: number | undefined) {
+  /** @param from where the input stands already, in bytes: what an earlier run did tells nothing about the rate */
+  constructor(total: number | undefined, from = 0) {
     this.#total = total
-    this.#draw(0)
+    this.#from = from
+    this.#draw(from)
   }
 
   /** @param bytes where the input stands after the text that was just scored */
@@ -31,7 +34,8 @@ export class Progress {
       this.#bar.draw(text)
       return
     }
-    const left = bytes > 0 ? clock((seconds * Math.max(this.#total - bytes, 0)) / bytes) : '–'
+    const done = bytes - this.#from
+    const left = done > 0 ? clock((seconds * Math.max(this.#total - bytes, 0)) / done) : '–'
     this.#bar.draw(`${text}  ${left} left`, this.#total > 0 ? Math.min(bytes / this.#total, 1) : 1)
   }
 }

@@ -411,8 +411,12 @@ describe('the command line', function () {
     it('shows each command with its options and examples, and the version', async () => {
       const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
       const shown: [string[], RegExp][] = [
-        [['--help'], /classify[\s\S]*export[\s\S]*doctor/],
+        [['--help'], /classify[\s\S]*evaluate[\s\S]*export[\s\S]*doctor/],
         [['classify', '--help'], /--file[\s\S]*--top-k[\s\S]*Examples:\n {2}\$ electra-classifier classify/],
+        [
+          ['evaluate', '--help'],
+          /<FILE>[\s\S]*--predictions[\s\S]*--model[\s\S]*Examples:\n {2}\$ electra-classifier evaluate/,
+        ],
         [['export', '--help'], /<CHECKPOINT>[\s\S]*<OUT\.pt>[\s\S]*Example:/],
         [['doctor', '--help'], /--format[\s\S]*Examples:/],
         [['--version'], new RegExp(`^${version.replaceAll('.', '\\.')}\n$`)],

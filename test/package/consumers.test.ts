@@ -102,13 +102,13 @@ describe('the package, packed and installed into an empty folder', function () {
 
     it('serves CommonJS', () => {
       const { stdout, stderr, status } = node('consumer.cjs')
-      assert.equal(stdout, 'cjs positive true\n', stderr)
+      assert.equal(stdout, 'cjs positive 1 true\n', stderr)
       assert.equal(status, 0)
     })
 
     it('serves ECMAScript modules, with the same classes', () => {
       const { stdout, stderr, status } = node('consumer.mjs')
-      assert.equal(stdout, 'esm positive true function\n', stderr)
+      assert.equal(stdout, 'esm positive true function function\n', stderr)
       assert.equal(status, 0)
     })
 

@@ -6,16 +6,22 @@ import { join } from 'node:path'
 
 const ROOT = join(__dirname, '..', '..')
 
-describe('docs/api.md', () => {
-  it('is what the source comments say (npm run docs makes it anew)', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'api-docs-'))
-    try {
-      const typedoc = join(ROOT, 'node_modules', 'typedoc', 'bin', 'typedoc')
-      execFileSync(process.execPath, [typedoc, '--out', folder, '--logLevel', 'Error'], { cwd: ROOT })
-      const generated = readFileSync(join(folder, 'api.md'), 'utf8')
-      assert.equal(readFileSync(join(ROOT, 'docs', 'api.md'), 'utf8'), generated)
-    } finally {
-      rmSync(folder, { recursive: true, force: true })
-    }
+for (const [name, options] of [
+  ['api.md', 'typedoc.json'],
+  ['api-evaluate.md', 'typedoc.evaluate.json'],
+] as const) {
+  describe(`docs/${name}`, () => {
+    it('is what the source comments say (npm run docs makes it anew)', () => {
+      const folder = mkdtempSync(join(tmpdir(), 'api-docs-'))
+      try {
+        const typedoc = join(ROOT, 'node_modules', 'typedoc', 'bin', 'typedoc')
+        const args = [typedoc, '--options', options, '--out', folder, '--logLevel', 'Error']
+        execFileSync(process.execPath, args, { cwd: ROOT })
+        const generated = readFileSync(join(folder, name), 'utf8')
+        assert.equal(readFileSync(join(ROOT, 'docs', name), 'utf8'), generated)
+      } finally {
+        rmSync(folder, { recursive: true, force: true })
+      }
+    })
   })
-})
+}

@@ -8,6 +8,7 @@ import {
   type TextInput,
   type TextPair,
 } from '../../lib/index'
+import { evaluate, reportJson, reportText, type Evaluation, type Report } from '../../lib/evaluation/index'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 function expectType<T>(_value: T): void {
@@ -86,4 +87,23 @@ export async function api(): Promise<void> {
     expectType<string>(scoped.device)
   }
   expectType<ErrorCode>(new ElectraError('CLOSED', 'text').code)
+}
+
+export async function evaluation(): Promise<void> {
+  const classifier = await ElectraClassifier.load()
+  const rows = [{ text: 'text', label: 'positive', id: 7n }]
+  const found = await evaluate((texts) => classifier.classifyStream(texts), rows, {
+    labels: classifier.labels,
+    on_result: (row, result) => {
+      expectEqual<typeof row.id, bigint>(true)
+      expectEqual<typeof result, Classification<'negative' | 'neutral' | 'positive'>>(true)
+    },
+  })
+  expectEqual<typeof found, Evaluation>(true)
+  expectType<number | null>(found.whole.macro.f1)
+  expectType<Report | undefined>(found.groups[0])
+  expectType<string>(reportText(found.whole))
+  expectType<Record<string, unknown>>(reportJson(found))
+  // @ts-expect-error a row needs a label
+  await evaluate((texts) => classifier.classifyStream(texts), [{ text: 'text' }], { labels: ['a', 'b'] })
 }

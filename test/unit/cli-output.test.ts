@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { parse } from 'csv-parse/sync'
 import { writerOf } from '../../lib/cli/output'
 import { clock } from '../../lib/cli/progress'
-import { fit, onOneLine, widthOf } from '../../lib/cli/text-width'
+import { fit, onOneLine, widthOf } from '../../lib/text-width'
 import type { Classification } from '../../lib/types'
 
 const LABELS = ['no', 'maybe', 'yes']

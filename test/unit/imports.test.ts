@@ -43,23 +43,36 @@ describe('who may import whom', () => {
   })
 
   it('keeps the pure stages pure: no files, no clock, no binding, no processes', () => {
+    // What draws the page may use what draws.
+    const evaluation = lib.filter((file) => /^lib\/evaluation\/(?!page|plot|draw-svg|html)/.test(file))
     for (const file of [
-      'lib/tokenizer.ts',
-      'lib/wordpiece.ts',
-      'lib/pairs.ts',
-      'lib/batch.ts',
-      'lib/classification.ts',
+      ...[
+        'lib/tokenizer.ts',
+        'lib/wordpiece.ts',
+        'lib/pairs.ts',
+        'lib/batch.ts',
+        'lib/classification.ts',
+        'lib/text-width.ts',
+      ],
+      ...evaluation,
     ]) {
       const foreign = imports(file).filter(
-        (path) => path.startsWith('node:') || /binding|checkpoint|classifier/.test(path),
+        (path) => path.startsWith('node:') || /^\..*(?:binding|checkpoint|classifier|\/cli\/)/.test(path),
       )
       assert.deepEqual(foreign, [], file)
       assert.doesNotMatch(
         readFileSync(join(ROOT, file), 'utf8'),
-        /performance\.now|Date\.now|setTimeout|setImmediate/,
+        /performance\.now|Date\.now|new Date\(|setTimeout|setImmediate/,
         file,
       )
     }
+  })
+
+  it('draws the page only where the command line writes one', () => {
+    assert.deepEqual(offenders(/\/page(?:\.js)?$/, /^lib\/cli\/evaluation-output\.ts$/), [])
+    const source = readFileSync(join(ROOT, 'lib/cli/evaluation-output.ts'), 'utf8')
+    assert.match(source, /await import\('\.\.\/evaluation\/page\.js'\)/)
+    assert.doesNotMatch(source, /from '[^']*\/page(?:\.js)?'/)
   })
 
   it('gives the scheduler its forward as a function', () => {
@@ -104,16 +117,25 @@ describe('who may import whom', () => {
     assert.deepEqual(files.sort(), BUNDLED)
   })
 
-  it('loads no binary, no hub client and nothing of the command line or the report with require', () => {
-    const script = `require(${JSON.stringify(join(ROOT, 'dist', 'index.js'))});
+  it('loads no binary, no hub client and nothing of the command line with require', () => {
+    for (const [entry, foreign] of [
+      [
+        'index.js',
+        /\.node$|\/cli\/|\/evaluation\/|commander|csv-parse|cli-progress|echarts|@huggingface\/hub/,
+      ],
+      ['evaluation/index.js', /\.node$|\/cli\/|\/page\.js$|node_modules|classifier\.js|binding\.js/],
+    ] as const) {
+      const script = `require(${JSON.stringify(join(ROOT, 'dist', entry))});
       console.log(JSON.stringify(Object.keys(require.cache)))`
-    const loaded = JSON.parse(
-      execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }),
-    ) as string[]
-    const unwanted = loaded.filter((path) =>
-      /\.node$|\/cli\/|\/evaluation\/|commander|csv-parse|cli-progress|echarts|@huggingface\/hub/.test(path),
-    )
-    assert.deepEqual(unwanted, [])
+      const loaded = JSON.parse(
+        execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }),
+      ) as string[]
+      assert.ok(loaded.some((path) => path.endsWith(entry)))
+      assert.deepEqual(
+        loaded.map((path) => relative(ROOT, path)).filter((path) => foreign.test(path)),
+        [],
+      )
+    }
   })
 
   it('keeps Node out of the core, torch out of the addon, and napi.h at the JavaScript edge', () => {

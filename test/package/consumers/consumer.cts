@@ -1,4 +1,7 @@
 import { ElectraClassifier, ElectraError, type ErrorCode } from 'electra-classifier'
+import { reportText, type Report } from 'electra-classifier/evaluate'
+
+export const print = (report: Report): string => reportText(report)
 
 export async function run(): Promise<ErrorCode | string> {
   try {

@@ -1,0 +1,8 @@
+export { evaluate } from './evaluate'
+export type { EvaluateOptions, LabelledText, Scored } from './evaluate'
+export type { Evaluation } from './evaluator'
+export type { Averages, CalibrationBin, ClassFigures } from './metrics'
+export type { Curve } from './page-data'
+export { reportJson } from './report-json'
+export { reportText } from './report-text'
+export type { Report } from './tally'
