@@ -292,7 +292,6 @@ int32_t core_export_archive(const electra_load_spec* spec, const char* out, cons
   return guarded(error, ELECTRA_MODEL_LOAD_FAILED, [&] {
     prepare_process();
     const ElectraConfig config = parse_electra_config(spec->config);
-    encoder_activation(config.hidden_act);
     const at::NoGradGuard no_grad;
     write_archive(out, config, read_checkpoint(config, spec->path, Stop(stop)), {files, num_files},
                   Stop(stop));

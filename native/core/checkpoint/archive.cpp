@@ -54,10 +54,11 @@ void check_manifest(const std::string& path, const std::string& text) {
   }
 }
 
-// The module tree of an ElectraClassifier: each tensor under the path that its name spells.
+// The module tree of a model: each tensor under the path that its name spells.
 class Tree {
  public:
-  Tree() : unit_(std::make_shared<torch::jit::CompilationUnit>()), root_(make("ElectraClassifier")) {}
+  explicit Tree(const std::string& type)
+      : unit_(std::make_shared<torch::jit::CompilationUnit>()), root_(make(type)) {}
 
   Module& root() { return root_; }
 
@@ -96,15 +97,15 @@ class Tree {
 };
 
 Module build_module(const ElectraConfig& config, const TensorMap& tensors, const Stop& stop) {
-  Tree tree;
-  const std::string layers = "classifier.layers.";
-  const auto activation = [&](int64_t i) { return layers + std::to_string(head_index(config, i) + 1); };
+  Tree tree(config.architecture_name);
+  const auto activation = [&](int64_t i) { return head_activation_module(config, i); };
   const auto is_alias = [&](const std::string& name) {
     for (int64_t i = 1; i < config.num_layers; ++i) {
       if (name.starts_with(activation(i) + ".")) return true;
     }
     return false;
   };
+  const std::string body = config.base_model_prefix + ".";
   for (const auto& [name, tensor] : tensors) {
     stop.check();
     if (!is_alias(name)) tree.add(name, tensor);
@@ -112,9 +113,9 @@ Module build_module(const ElectraConfig& config, const TensorMap& tensors, const
   if (head_has_weights(config)) {
     for (int64_t i = 1; i < config.num_layers; ++i) tree.alias(activation(0), activation(i));
   }
-  tree.at("electra.embeddings").define(embeddings_source(config));
+  tree.at(body + "embeddings").define(embeddings_source(config));
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    tree.at("electra.encoder.layer." + std::to_string(i)).define(layer_source(config));
+    tree.at(body + "encoder.layer." + std::to_string(i)).define(layer_source(config));
   }
   tree.root().define(classifier_source(config));
   return tree.root();
