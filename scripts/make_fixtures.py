@@ -222,10 +222,11 @@ def make_weight_files():
     model = make_model({**SMALL, "hidden_dim": 12}, 501)
     folder = CHECKPOINTS / "pytorch-bin"
     save_beside_weights(folder, model)
-    tensors = model.state_dict(keep_vars=True)
+    tensors = model.state_dict()
+    tensors["electra.embeddings.word_embeddings.weight"] = torch.nn.Parameter(tensors["electra.embeddings.word_embeddings.weight"])
     name = "electra.encoder.layer.0.intermediate.dense.weight"
-    tensors[name] = tensors[name].detach().T.contiguous().T
-    tensors["electra.embeddings.position_ids"] = model.electra.embeddings.position_ids
+    tensors[name] = tensors[name].T.contiguous().T
+    tensors["electra.embeddings.position_ids"] = model.electra.embeddings.position_ids.clone()
     torch.save(tensors, folder / "pytorch_model.bin")
     write(folder / "golden.json", golden(model, 501))
 

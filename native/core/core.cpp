@@ -14,7 +14,7 @@
 #include <new>
 
 #include "core/checkpoint/archive.h"
-#include "core/checkpoint/safetensors.h"
+#include "core/checkpoint/weights.h"
 #include "core/config.h"
 #include "core/device.h"
 #include "core/electra_engine.h"
@@ -143,7 +143,7 @@ at::ScalarType scalar_type(int32_t dtype) {
 }
 
 TensorMap read_checkpoint(const ElectraConfig& config, const char* path, const Stop& stop) {
-  return checked_tensors(config, read_safetensors(path, stop));
+  return checked_tensors(config, read_weights(path, stop));
 }
 
 // One row of one token: libraries initialise and kernels are compiled before the first text comes.

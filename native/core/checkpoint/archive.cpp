@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "core/checkpoint/load_module.h"
+#include "core/checkpoint/path.h"
 #include "core/json.h"
 #include "core/script_source.h"
 
@@ -32,8 +33,6 @@ constexpr std::string_view kExtra = "extra/";
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
   throw CoreError(ELECTRA_CHECKPOINT_INVALID, path + " cannot be used: " + what + ".");
 }
-
-fs::path to_path(const std::string& utf8) { return fs::path(std::u8string(utf8.begin(), utf8.end())); }
 
 void check_manifest(const std::string& path, const std::string& text) {
   int64_t version = 0;
