@@ -43,29 +43,33 @@ bool is_plain(std::string_view name) {
   return !name.empty() && name.front() != '.' && std::none_of(name.begin(), name.end(), is_special);
 }
 
+json::Value parse_json(const std::string& index, std::string_view text) {
+  try {
+    return json::parse(text, kMaxIndexBytes);
+  } catch (const json::Error& error) {
+    fail(index, std::string("it is not JSON: ") + error.what());
+  }
+}
+
 Shards parse_index(const std::string& index) {
   const platform::MappedFile file(index);
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   const bool bin = index.ends_with(std::string(kBinEnd) + std::string(kIndexEnd));
   const std::string_view end = bin ? kBinEnd : kSafetensorsEnd;
+  const json::Value value = parse_json(index, text);
+  const json::Object* object = value.get<json::Object>();
+  const json::Value* weight_map = object != nullptr ? json::find(*object, "weight_map") : nullptr;
+  const json::Object* files = weight_map != nullptr ? weight_map->get<json::Object>() : nullptr;
+  if (files == nullptr || files->empty()) fail(index, "it has no weight_map from tensors to files");
   Shards shards;
-  try {
-    const json::Value value = json::parse(text, kMaxIndexBytes);
-    const json::Object* object = value.get<json::Object>();
-    const json::Value* weight_map = object != nullptr ? json::find(*object, "weight_map") : nullptr;
-    const json::Object* files = weight_map != nullptr ? weight_map->get<json::Object>() : nullptr;
-    if (files == nullptr || files->empty()) throw json::Error("has no weight_map from tensors to files");
-    for (const auto& [tensor, file] : *files) {
-      const std::string* name = file.get<std::string>();
-      if (name == nullptr) throw json::Error("gives tensor " + tensor + " no file");
-      if (!is_plain(*name) || !name->ends_with(end)) {
-        throw json::Error("names the file \"" + *name + "\"; only names that end in " + std::string(end) +
-                          ", without a path, are read");
-      }
-      shards[*name].push_back(tensor);
+  for (const auto& [tensor, file] : *files) {
+    const std::string* name = file.get<std::string>();
+    if (name == nullptr) fail(index, "it gives tensor " + tensor + " no file");
+    if (!is_plain(*name) || !name->ends_with(end)) {
+      fail(index, "it names the file \"" + *name + "\"; only names that end in " + std::string(end) +
+                      ", without a path, are read");
     }
-  } catch (const json::Error& error) {
-    fail(index, std::string("it ") + error.what());
+    shards[*name].push_back(tensor);
   }
   return shards;
 }
