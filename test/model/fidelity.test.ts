@@ -206,7 +206,7 @@ describe('fidelity: the numbers are Python’s', () => {
 
   describe('an archive in Python', () => {
     it('gives the same logits through torch.jit.load: alone, padded, frozen, and with token types', function () {
-      this.timeout(120_000)
+      this.timeout(300_000)
       const python = process.env.ELECTRA_TEST_PYTHON ?? 'python3'
       if (spawnSync(python, ['-c', 'import torch, numpy']).status !== 0) {
         console.log(`      skipped: ${python} has no torch and numpy (ELECTRA_TEST_PYTHON names another)`)

@@ -158,8 +158,8 @@ ArchiveContents read_archive(const std::string& path) {
     if (!reader.hasRecord("constants.pkl")) {
       fail(path,
            reader.hasRecord("data.pkl")
-               ? "it was written by torch.save and holds tensors only; a TorchScript archive or a folder "
-                 "with model.safetensors is needed"
+               ? "it was written by torch.save and holds tensors only; load the folder where it lies as "
+                 "pytorch_model.bin, beside config.json and the tokenizer"
                : "it is a zip file but not a TorchScript archive");
     }
     for (const std::string& record : reader.getAllRecords()) {
