@@ -17,11 +17,11 @@ import zipfile
 from pathlib import Path
 
 import torch
-from reference_model import ElectraClassifier
+from reference_model import ElectraClassifier, run
 from safetensors.torch import save_file
 from sklearn.metrics import accuracy_score, f1_score
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertForSequenceClassification, ElectraConfig, ElectraForSequenceClassification
+from transformers import BertForSequenceClassification, ElectraForSequenceClassification
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "test" / "fixtures"
@@ -72,7 +72,6 @@ STOCK = {
     "bert-stock-gelu-new-one-label": (BertForSequenceClassification, {"hidden_act": "gelu_new", "labels": 1}),
     "bert-stock-multi-label": (BertForSequenceClassification, {"labels": 4, "problem_type": "multi_label_classification", "type_vocab_size": 3, "layer_norm_eps": 1e-5}),
 }
-CONFIGS = {ElectraForSequenceClassification: ElectraConfig, BertForSequenceClassification: BertConfig}
 
 # For the checkpoints that only differ in how their weights are stored.
 SMALL = {"embedding_size": 16, "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32}
@@ -87,24 +86,22 @@ ENCODER_ACTIVATIONS = "gelu gelu_fast gelu_new gelu_python leaky_relu linear mis
 
 
 def make_model(changes, seed):
-    config = make_config(ElectraConfig, {**SIZES, **changes})
-    config.architectures = ["ElectraClassifier"]
-    model = ElectraClassifier(config)
+    model = ElectraClassifier(make_config(ElectraClassifier, {**SIZES, **changes}))
     return spread_weights(model, model.classifier.layers[-1], seed)
 
 
 def make_stock_model(model_class, changes, seed):
     of_body = {key: SIZES[key] for key in list(SIZES)[: list(SIZES).index("hidden_activation")]}
-    config = make_config(CONFIGS[model_class], {**of_body, **changes})
-    config.architectures = [model_class.__name__]
-    model = model_class(config)
+    model = model_class(make_config(model_class, {**of_body, **changes}))
     return spread_weights(model, getattr(model.classifier, "out_proj", model.classifier), seed)
 
 
-def make_config(config_class, sizes):
+def make_config(model_class, sizes):
     sizes = dict(sizes)
-    labels = sizes.pop("labels", 3)
-    return config_class(**sizes, id2label={i: f"class {i}" for i in range(labels)}, label2id={f"class {i}": i for i in range(labels)})
+    names = [f"class {i}" for i in range(sizes.pop("labels", 3))]
+    config = model_class.config_class(**sizes, id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)})
+    config.architectures = [model_class.__name__]
+    return config
 
 
 def spread_weights(model, last, seed):
@@ -131,12 +128,6 @@ def make_rows(seed):
         types = torch.randint(0, 2, (length,), generator=generator).tolist()
         rows.append({"input_ids": ids, "token_type_ids": types})
     return rows
-
-
-def run(model, **inputs):
-    """ElectraClassifier gives logits, the stock classes an object that holds them."""
-    output = model(**inputs)
-    return output if isinstance(output, torch.Tensor) else output.logits
 
 
 @torch.no_grad()
@@ -210,51 +201,46 @@ def make_stock():
 
 
 def make_weight_files():
-    model = make_stock_model(ElectraForSequenceClassification, SMALL, 500)
-    folder = CHECKPOINTS / "safetensors-sharded"
-    save_beside_weights(folder, model)
-    model.save_pretrained(folder, max_shard_size="12KB")
-    assert len(list(folder.glob("model-*-of-*.safetensors"))) > 1
-    write(folder / "golden.json", golden(model, 500))
+    def add(name, model, seed, save):
+        save_beside_weights(CHECKPOINTS / name, model)
+        save(CHECKPOINTS / name)
+        write(CHECKPOINTS / name / "golden.json", golden(model, seed))
 
-    # Tensors as they come: the shared activation under both its names, parameters, a weight that lies transposed,
+    model = make_stock_model(ElectraForSequenceClassification, SMALL, 500)
+    add("safetensors-sharded", model, 500, lambda folder: model.save_pretrained(folder, max_shard_size="12KB"))
+
+    # Tensors as they come: the shared activation under both its names, a parameter, a weight that lies transposed,
     # a counter of older versions.
     model = make_model({**SMALL, "hidden_dim": 12}, 501)
-    folder = CHECKPOINTS / "pytorch-bin"
-    save_beside_weights(folder, model)
     tensors = model.state_dict()
     tensors["electra.embeddings.word_embeddings.weight"] = torch.nn.Parameter(tensors["electra.embeddings.word_embeddings.weight"])
     name = "electra.encoder.layer.0.intermediate.dense.weight"
     tensors[name] = tensors[name].T.contiguous().T
     tensors["electra.embeddings.position_ids"] = model.electra.embeddings.position_ids.clone()
-    torch.save(tensors, folder / "pytorch_model.bin")
-    write(folder / "golden.json", golden(model, 501))
+    add("pytorch-bin", model, 501, lambda folder: torch.save(tensors, folder / "pytorch_model.bin"))
 
     for dtype in [torch.float16, torch.bfloat16]:
-        model = make_stock_model(BertForSequenceClassification, {**SMALL, "embedding_size": 16}, 502)
+        model = make_stock_model(BertForSequenceClassification, SMALL, 502)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.copy_(parameter.to(dtype))
-        folder = CHECKPOINTS / f"pytorch-bin-{str(dtype).removeprefix('torch.')}"
-        save_beside_weights(folder, model)
-        torch.save({name: value.to(dtype) for name, value in model.state_dict().items()}, folder / "pytorch_model.bin")
-        write(folder / "golden.json", golden(model, 502))
+        halves = {name: value.to(dtype) for name, value in model.state_dict().items()}
+        name = f"pytorch-bin-{str(dtype).removeprefix('torch.')}"
+        add(name, model, 502, lambda folder, halves=halves: torch.save(halves, folder / "pytorch_model.bin"))
 
-    # As transformers 4 wrote it; transformers 5 writes safetensors only.
     model = make_stock_model(ElectraForSequenceClassification, SMALL, 503)
-    folder = CHECKPOINTS / "pytorch-bin-sharded"
-    save_beside_weights(folder, model)
-    tensors = model.state_dict()
+    add("pytorch-bin-sharded", model, 503, lambda folder: save_bin_shards(folder, model.state_dict()))
+
+
+def save_bin_shards(folder, tensors):
+    """As transformers 4 did; transformers 5 writes safetensors only."""
     names = list(tensors)
     shards = {"pytorch_model-00001-of-00002.bin": names[:8], "pytorch_model-00002-of-00002.bin": names[8:]}
     for file, members in shards.items():
         torch.save({name: tensors[name].clone() for name in members}, folder / file)
-    index = {
-        "metadata": {"total_size": sum(value.nbytes for value in tensors.values())},
-        "weight_map": {name: file for file, members in shards.items() for name in members},
-    }
+    weight_map = {name: file for file, members in shards.items() for name in members}
+    index = {"metadata": {"total_size": sum(value.nbytes for value in tensors.values())}, "weight_map": weight_map}
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=2) + "\n")
-    write(folder / "golden.json", golden(model, 503))
 
 
 def make_activations():
