@@ -26,7 +26,10 @@ export type NativeErrorCode =
 export type Dtype = 'fp32' | 'bf16' | 'fp16' | 'int8'
 
 export interface LoadSpec {
-  /** `'checkpoint'`: `path` is a `.safetensors` file. `'archive'`: `path` is a TorchScript `.pt` file. */
+  /**
+   * `'checkpoint'`: `path` is a `.safetensors` file, a `.bin` file of `torch.save`, or the `.index.json` of
+   * several of either. `'archive'`: `path` is a TorchScript `.pt` file.
+   */
   kind: 'checkpoint' | 'archive'
   /** Absolute path of the weights, UTF-8. */
   path: string

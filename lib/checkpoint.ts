@@ -34,7 +34,21 @@ export type ReadArchive = (path: string) => Promise<readonly { name: string; byt
 /** The model that ships with the package. */
 export const SHIPPED_MODEL = join(__dirname, '..', 'models', 'sentiment-minilm-l6')
 
-const WEIGHTS = 'model.safetensors'
+/** Where a folder's weights may be, in the order of preference; the native side knows each by its name. */
+const WEIGHTS = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+] as const
+
+/** What the electra engine runs: the class that `architectures` names, and its `model_type`. */
+const ARCHITECTURES: ReadonlyMap<string, string> = new Map([
+  ['ElectraClassifier', 'electra'],
+  ['ElectraForSequenceClassification', 'electra'],
+  ['BertForSequenceClassification', 'bert'],
+])
+
 export const CONFIG = 'config.json'
 /** Files beside the weights that are read. */
 export const MODEL_FILES = [CONFIG, 'tokenizer.json', 'vocab.txt', 'tokenizer_config.json'] as const
@@ -46,14 +60,14 @@ export async function openCheckpoint(source: string, readArchive: ReadArchive): 
   if (!stats) {
     throw new ElectraError(
       'CHECKPOINT_NOT_FOUND',
-      `There is no model at ${path}; pass a folder with ${CONFIG} and ${WEIGHTS}, or a TorchScript archive (.pt), or nothing for the model that ships.`,
+      `There is no model at ${path}; pass a folder with ${CONFIG} and ${WEIGHTS[0]}, or a TorchScript archive (.pt), or nothing for the model that ships.`,
     )
   }
   if (stats.isDirectory()) return openFolder(path)
   if (path.endsWith('.pt') || path.endsWith('.pth')) return openArchive(path, readArchive)
   throw new ElectraError(
     'CHECKPOINT_INVALID',
-    `${path} is not a model; pass the folder that holds ${CONFIG} and ${WEIGHTS}, or a TorchScript archive whose name ends in .pt.`,
+    `${path} is not a model; pass the folder that holds ${CONFIG} and ${WEIGHTS[0]}, or a TorchScript archive whose name ends in .pt.`,
   )
 }
 
@@ -62,17 +76,22 @@ async function openFolder(folder: string): Promise<Checkpoint> {
   if (!files.has(CONFIG)) {
     throw new ElectraError(
       'CHECKPOINT_INVALID',
-      `${folder} has no ${CONFIG}; a model folder holds ${CONFIG}, ${WEIGHTS} and tokenizer.json or vocab.txt.`,
+      `${folder} has no ${CONFIG}; a model folder holds ${CONFIG}, ${WEIGHTS[0]} and tokenizer.json or vocab.txt.`,
     )
   }
-  const weights = join(folder, WEIGHTS)
-  if (!(await isFile(weights))) {
-    throw new ElectraError(
-      'CHECKPOINT_NOT_FOUND',
-      `${folder} has no ${WEIGHTS}; save the model with \`save_pretrained(folder, safe_serialization=True)\`.`,
-    )
+  return build('checkpoint', folder, await findWeights(folder), files)
+}
+
+/** Absolute path of a folder's weights: one file, or the index of several. */
+export async function findWeights(folder: string): Promise<string> {
+  for (const name of WEIGHTS) {
+    const path = join(folder, name)
+    if (await isFile(path)) return path
   }
-  return build('checkpoint', folder, weights, files)
+  throw new ElectraError(
+    'CHECKPOINT_NOT_FOUND',
+    `${folder} has no ${WEIGHTS.join(', no ')}; save the model with \`save_pretrained(folder)\`.`,
+  )
 }
 
 async function openArchive(path: string, readArchive: ReadArchive): Promise<Checkpoint> {
@@ -224,12 +243,19 @@ function labelsOf(config: ModelConfig, where: string): string[] {
 
 /** What no engine here runs is refused by name; sizes and tensor names are the native side's to check. */
 function checkSupported(config: ModelConfig, where: string): void {
-  if (config.model_type !== 'electra') {
-    throw invalid(where, `its model_type is ${JSON.stringify(config.model_type)}; 'electra' is supported`)
+  const named = config.architectures.join(', ') || 'nothing'
+  const model_type = ARCHITECTURES.get(named)
+  if (model_type === undefined) {
+    throw invalid(
+      where,
+      `its architectures name ${named}; supported are ${[...ARCHITECTURES.keys()].join(', ')}`,
+    )
   }
-  if (!config.architectures.includes('ElectraClassifier')) {
-    const named = config.architectures.join(', ') || 'nothing'
-    throw invalid(where, `its architectures name ${named}; 'ElectraClassifier' is supported`)
+  if (config.model_type !== model_type) {
+    throw invalid(
+      where,
+      `its model_type is ${JSON.stringify(config.model_type)}; ${named} has ${JSON.stringify(model_type)}`,
+    )
   }
 }
 

@@ -438,7 +438,7 @@ export class ElectraClassifier<Label extends string = string> {
 /**
  * Writes a checkpoint folder as one self-contained TorchScript archive: weights in fp32, config and tokenizer
  * inside, dynamic in batch and length. The file runs here on any device, and in Python with
- * `torch.jit.load(out)(input_ids, attention_mask)`.
+ * `torch.jit.load(out)(input_ids, attention_mask)`, for pairs with `token_type_ids` as a third argument.
  *
  * @param source checkpoint folder or hub id; the model that ships where it is undefined
  * @param out path of the archive; an existing file is replaced, atomically

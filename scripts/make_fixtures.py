@@ -17,11 +17,17 @@ import zipfile
 from pathlib import Path
 
 import torch
-from reference_model import ElectraClassifier
+from reference_model import ElectraClassifier, run
 from safetensors.torch import save_file
 from sklearn.metrics import accuracy_score, f1_score
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, ElectraConfig, TextClassificationPipeline
+from transformers import (
+    AutoTokenizer,
+    BertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    TextClassificationPipeline,
+)
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "test" / "fixtures"
@@ -63,6 +69,19 @@ VARIANTS = {
     "five-labels": {"labels": 5},
 }
 
+# The stock classes. Token types are part of each golden file; what the config alone decides differs in each.
+STOCK = {
+    "electra-stock": (ElectraForSequenceClassification, {"embedding_size": 16}),
+    # The head's GELU must not follow hidden_act.
+    "electra-stock-relu-regression": (ElectraForSequenceClassification, {"hidden_act": "relu", "labels": 1, "problem_type": "regression"}),
+    "bert-stock": (BertForSequenceClassification, {}),
+    "bert-stock-gelu-new-one-label": (BertForSequenceClassification, {"hidden_act": "gelu_new", "labels": 1}),
+    "bert-stock-multi-label": (BertForSequenceClassification, {"labels": 4, "problem_type": "multi_label_classification", "type_vocab_size": 3, "layer_norm_eps": 1e-5}),
+}
+
+# For the checkpoints that only differ in how their weights are stored.
+SMALL = {"embedding_size": 16, "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32}
+
 # Every class of torch.nn that works element by element with its default arguments and has no weights.
 ACTIVATIONS = (
     "CELU ELU GELU Hardshrink Hardsigmoid Hardswish Hardtanh Identity LeakyReLU LogSigmoid Mish RReLU ReLU ReLU6 "
@@ -73,11 +92,25 @@ ENCODER_ACTIVATIONS = "gelu gelu_fast gelu_new gelu_python leaky_relu linear mis
 
 
 def make_model(changes, seed):
-    sizes = {**SIZES, **changes}
-    labels = sizes.pop("labels", 3)
-    config = ElectraConfig(**sizes, id2label={i: f"class {i}" for i in range(labels)}, label2id={f"class {i}": i for i in range(labels)})
-    config.architectures = ["ElectraClassifier"]
-    model = ElectraClassifier(config)
+    model = ElectraClassifier(make_config(ElectraClassifier, {**SIZES, **changes}))
+    return spread_weights(model, model.classifier.layers[-1], seed)
+
+
+def make_stock_model(model_class, changes, seed):
+    of_body = {key: SIZES[key] for key in list(SIZES)[: list(SIZES).index("hidden_activation")]}
+    model = model_class(make_config(model_class, {**of_body, **changes}))
+    return spread_weights(model, getattr(model.classifier, "out_proj", model.classifier), seed)
+
+
+def make_config(model_class, sizes):
+    sizes = dict(sizes)
+    names = [f"class {i}" for i in range(sizes.pop("labels", 3))]
+    config = model_class.config_class(**sizes, id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)})
+    config.architectures = [model_class.__name__]
+    return config
+
+
+def spread_weights(model, last, seed):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -87,8 +120,7 @@ def make_model(changes, seed):
         # Gated activations multiply; the last layer brings the logits back to a few units, so that an absolute
         # tolerance means what it says.
         ids = torch.randint(0, len(VOCAB), (64, 16), generator=generator)
-        last = model.classifier.layers[-1]
-        logits = model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)) - last.bias
+        logits = run(model.eval(), input_ids=ids, attention_mask=torch.ones_like(ids)) - last.bias
         last.weight.mul_(2 / logits.std())
     return model
 
@@ -108,7 +140,7 @@ def make_rows(seed):
 def logits_of(model, ids, types=None):
     inputs = torch.tensor([ids])
     extra = {} if types is None else {"token_type_ids": torch.tensor([types])}
-    return [round(value, 7) for value in model(input_ids=inputs, attention_mask=torch.ones_like(inputs), **extra)[0].tolist()]
+    return [round(value, 7) for value in run(model, input_ids=inputs, attention_mask=torch.ones_like(inputs), **extra)[0].tolist()]
 
 
 def golden(model, seed):
@@ -122,9 +154,13 @@ def golden(model, seed):
 
 
 def save_checkpoint(folder, model, tensors=None):
+    save_beside_weights(folder, model)
+    save_file(tensors or stored_once(model), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def save_beside_weights(folder, model):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(model.config.to_json_string())
-    save_file(tensors or stored_once(model), folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "vocab.txt").write_text("\n".join(VOCAB) + "\n")
 
 
@@ -161,6 +197,56 @@ def make_checkpoints():
         folder = CHECKPOINTS / f"stored-{str(dtype).removeprefix('torch.')}"
         save_checkpoint(folder, model, {name: value.to(dtype) for name, value in stored_once(model).items()})
         write(folder / "golden.json", golden(model, 101))
+
+
+def make_stock():
+    for seed, (name, (model_class, changes)) in enumerate(STOCK.items(), 400):
+        model = make_stock_model(model_class, changes, seed)
+        save_checkpoint(CHECKPOINTS / name, model)
+        write(CHECKPOINTS / name / "golden.json", golden(model, seed))
+
+
+def make_weight_files():
+    def add(name, model, seed, save):
+        save_beside_weights(CHECKPOINTS / name, model)
+        save(CHECKPOINTS / name)
+        write(CHECKPOINTS / name / "golden.json", golden(model, seed))
+
+    model = make_stock_model(ElectraForSequenceClassification, SMALL, 500)
+    add("safetensors-sharded", model, 500, lambda folder: model.save_pretrained(folder, max_shard_size="12KB"))
+
+    # Tensors as they come: the shared activation under both its names, a parameter, a weight that lies transposed,
+    # a counter of older versions.
+    model = make_model({**SMALL, "hidden_dim": 12}, 501)
+    tensors = model.state_dict()
+    tensors["electra.embeddings.word_embeddings.weight"] = torch.nn.Parameter(tensors["electra.embeddings.word_embeddings.weight"])
+    name = "electra.encoder.layer.0.intermediate.dense.weight"
+    tensors[name] = tensors[name].T.contiguous().T
+    tensors["electra.embeddings.position_ids"] = model.electra.embeddings.position_ids.clone()
+    add("pytorch-bin", model, 501, lambda folder: torch.save(tensors, folder / "pytorch_model.bin"))
+
+    for dtype in [torch.float16, torch.bfloat16]:
+        model = make_stock_model(BertForSequenceClassification, SMALL, 502)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(parameter.to(dtype))
+        halves = {name: value.to(dtype) for name, value in model.state_dict().items()}
+        name = f"pytorch-bin-{str(dtype).removeprefix('torch.')}"
+        add(name, model, 502, lambda folder, halves=halves: torch.save(halves, folder / "pytorch_model.bin"))
+
+    model = make_stock_model(ElectraForSequenceClassification, SMALL, 503)
+    add("pytorch-bin-sharded", model, 503, lambda folder: save_bin_shards(folder, model.state_dict()))
+
+
+def save_bin_shards(folder, tensors):
+    """As transformers 4 did; transformers 5 writes safetensors only."""
+    names = list(tensors)
+    shards = {"pytorch_model-00001-of-00002.bin": names[:8], "pytorch_model-00002-of-00002.bin": names[8:]}
+    for file, members in shards.items():
+        torch.save({name: tensors[name].clone() for name in members}, folder / file)
+    weight_map = {name: file for file, members in shards.items() for name in members}
+    index = {"metadata": {"total_size": sum(value.nbytes for value in tensors.values())}, "weight_map": weight_map}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
 def make_activations():
@@ -347,6 +433,8 @@ def main():
     for folder in [CHECKPOINTS, TRACES]:
         shutil.rmtree(folder, ignore_errors=True)
     make_checkpoints()
+    make_stock()
+    make_weight_files()
     make_activations()
     make_scored()
     make_traces()

@@ -1,5 +1,6 @@
 """The Python class of electra-classifier 0.1.0, made to work with transformers 5. Import ElectraClassifier from here."""
 
+import torch
 from electra_classifier import ElectraClassifier
 from transformers import PreTrainedModel
 
@@ -14,3 +15,9 @@ def init_weights(self):
 
 
 ElectraClassifier.init_weights = init_weights
+
+
+def run(model, **inputs):
+    """The logits: ElectraClassifier gives just them, the stock classes an object that holds them."""
+    output = model(**inputs)
+    return output if isinstance(output, torch.Tensor) else output.logits

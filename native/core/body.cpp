@@ -55,7 +55,8 @@ Body::Body(const ElectraConfig& config, TensorMap& tensors, const Serving& servi
       activation_(encoder_activation(config.hidden_act)) {
   const at::Device device = serving.device;
   const double eps = config.layer_norm_eps;
-  const std::string embeddings = "electra.embeddings.";
+  const std::string body = config.base_model_prefix + ".";
+  const std::string embeddings = body + "embeddings.";
   word_embeddings_ = take_table(tensors, embeddings + "word_embeddings.weight", device);
   position_embeddings_ = take_table(tensors, embeddings + "position_embeddings.weight", device);
   token_type_embeddings_ = take_table(tensors, embeddings + "token_type_embeddings.weight", device);
@@ -65,13 +66,13 @@ Body::Body(const ElectraConfig& config, TensorMap& tensors, const Serving& servi
     bytes_ += table.nbytes();
   }
   if (config.embedding_size != config.hidden_size) {
-    embeddings_project_ = take_linear(tensors, {"electra.embeddings_project"}, serving);
+    embeddings_project_ = take_linear(tensors, {body + "embeddings_project"}, serving);
     bytes_ += embeddings_project_->bytes();
   }
   layers_.reserve(config.num_hidden_layers);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
     stop.check();
-    const std::string layer = "electra.encoder.layer." + std::to_string(i) + ".";
+    const std::string layer = body + "encoder.layer." + std::to_string(i) + ".";
     const std::string self = layer + "attention.self.";
     layers_.push_back({
         take_linear(tensors, {self + "query", self + "key", self + "value"}, serving),

@@ -1,4 +1,4 @@
-// ElectraModel: token ids to hidden states, on packed rows.
+// ElectraModel and BertModel: token ids to hidden states, on packed rows.
 #pragma once
 
 #include <ATen/core/Tensor.h>

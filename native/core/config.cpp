@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "core/activations.h"
 #include "core/error.h"
 #include "core/json.h"
 
@@ -13,6 +14,18 @@ constexpr size_t kMaxConfigBytes = 4 << 20;
 // Far above any real model, and two of them multiplied are far below 2^63.
 constexpr int64_t kMaxSize = int64_t{1} << 28;
 constexpr int64_t kMaxLayers = 1024;
+
+struct Known {
+  const char* name;
+  const char* model_type;  // and the prefix of the body's tensors
+  Architecture architecture;
+};
+
+constexpr Known kKnown[] = {
+    {"ElectraClassifier", "electra", Architecture::kElectraClassifier},
+    {"ElectraForSequenceClassification", "electra", Architecture::kElectraForSequenceClassification},
+    {"BertForSequenceClassification", "bert", Architecture::kBertForSequenceClassification},
+};
 
 [[noreturn]] void fail(const std::string& what) {
   throw CoreError(ELECTRA_CHECKPOINT_INVALID, "config.json cannot be used: " + what + ".");
@@ -98,18 +111,23 @@ class Reader {
     return limits;
   }
 
-  void refuse_unsupported() const {
-    if (const std::string type = text("model_type", "electra"); type != "electra") {
-      fail("model_type is \"" + type + "\"; \"electra\" is supported");
+  const Known& known() const {
+    const json::Value* value = find("architectures");
+    const json::Array* names = value != nullptr ? value->get<json::Array>() : nullptr;
+    const std::string* name =
+        names != nullptr && names->size() == 1 ? (*names)[0].get<std::string>() : nullptr;
+    if (name == nullptr) fail("architectures must name one class");
+    std::string supported;
+    for (const Known& known : kKnown) {
+      if (*name == known.name) return known;
+      supported += (supported.empty() ? "" : ", ") + std::string(known.name);
     }
-    if (const json::Value* value = find("architectures")) {
-      const json::Array* names = value->get<json::Array>();
-      const std::string* name =
-          names != nullptr && names->size() == 1 ? (*names)[0].get<std::string>() : nullptr;
-      if (name == nullptr) fail("architectures must name one class");
-      if (*name != "ElectraClassifier") {
-        fail("its architecture is " + *name + "; ElectraClassifier is supported");
-      }
+    fail("its architecture is " + *name + "; supported are " + supported);
+  }
+
+  void refuse_unsupported(const Known& known) const {
+    if (const std::string type = text("model_type", known.model_type); type != known.model_type) {
+      fail("model_type is \"" + type + "\"; " + known.name + " has \"" + known.model_type + "\"");
     }
     if (const std::string type = text("position_embedding_type", "absolute"); type != "absolute") {
       fail("position_embedding_type is \"" + type + "\"; \"absolute\" is supported");
@@ -134,6 +152,23 @@ class Reader {
   const json::Object& object_;
 };
 
+// The defaults are ElectraConfig's and BertConfig's own.
+void read_body(const Reader& reader, ElectraConfig& config) {
+  const bool bert = config.architecture == Architecture::kBertForSequenceClassification;
+  config.hidden_size = reader.integer("hidden_size", 1, kMaxSize, bert ? 768 : 256);
+  config.embedding_size = bert ? config.hidden_size : reader.integer("embedding_size", 1, kMaxSize, 128);
+  config.num_hidden_layers = reader.integer("num_hidden_layers", 1, kMaxLayers, 12);
+  config.num_attention_heads = reader.integer("num_attention_heads", 1, kMaxSize, bert ? 12 : 4);
+  config.intermediate_size = reader.integer("intermediate_size", 1, kMaxSize, bert ? 3072 : 1024);
+  config.layer_norm_eps = reader.number("layer_norm_eps", 0, 1, 1e-12);
+  config.hidden_act = reader.text("hidden_act", "gelu");
+  encoder_activation(config.hidden_act);  // throws for what is not supported
+  if (config.hidden_size % config.num_attention_heads != 0) {
+    fail("hidden_size " + std::to_string(config.hidden_size) + " is not a multiple of num_attention_heads " +
+         std::to_string(config.num_attention_heads));
+  }
+}
+
 Pooling pooling_named(const std::string& name) {
   if (name == "cls") return Pooling::kCls;
   if (name == "mean") return Pooling::kMean;
@@ -141,32 +176,45 @@ Pooling pooling_named(const std::string& name) {
   fail("pooling is \"" + name + "\"; \"cls\", \"mean\" and \"max\" are supported");
 }
 
+void read_head(const Reader& reader, ElectraConfig& config) {
+  if (config.architecture == Architecture::kElectraClassifier) {
+    // Its keys have no defaults.
+    config.pooling = pooling_named(reader.text("pooling"));
+    config.hidden_activation = reader.text("hidden_activation");
+    if (!head_has_weights(config)) head_activation(config.hidden_activation);  // throws, as above
+    config.hidden_dim = reader.integer("hidden_dim", 1, kMaxSize);
+    config.num_layers = reader.integer("num_layers", 1, kMaxLayers);
+    config.has_dropout = reader.number("dropout_rate", 0, 1) > 0;
+    return;
+  }
+  // One layer as wide as the body on the first token; in the stock ELECTRA class the activation between is
+  // GELU whatever hidden_act says, in BERT's it is the pooler's.
+  config.pooling = Pooling::kCls;
+  config.hidden_activation =
+      config.architecture == Architecture::kBertForSequenceClassification ? "Tanh" : "GELU";
+  config.hidden_dim = config.hidden_size;
+  config.num_layers = 1;
+}
+
 }  // namespace
+
+bool head_has_weights(const ElectraConfig& config) {
+  return config.hidden_activation == "SwishGLU" || config.hidden_activation == "PReLU";
+}
 
 ModelLimits parse_limits(std::string_view text) { return Reader(text).limits(); }
 
 ElectraConfig parse_electra_config(std::string_view text) {
   const Reader reader(text);
-  reader.refuse_unsupported();
+  const Known& known = reader.known();
+  reader.refuse_unsupported(known);
   ElectraConfig config;
+  config.architecture = known.architecture;
+  config.architecture_name = known.name;
+  config.base_model_prefix = known.model_type;
   config.limits = reader.limits();
-  // The defaults are ElectraConfig's own; ElectraClassifier's keys have none.
-  config.embedding_size = reader.integer("embedding_size", 1, kMaxSize, 128);
-  config.hidden_size = reader.integer("hidden_size", 1, kMaxSize, 256);
-  config.num_hidden_layers = reader.integer("num_hidden_layers", 1, kMaxLayers, 12);
-  config.num_attention_heads = reader.integer("num_attention_heads", 1, kMaxSize, 4);
-  config.intermediate_size = reader.integer("intermediate_size", 1, kMaxSize, 1024);
-  config.layer_norm_eps = reader.number("layer_norm_eps", 0, 1, 1e-12);
-  config.hidden_act = reader.text("hidden_act", "gelu");
-  config.pooling = pooling_named(reader.text("pooling"));
-  config.hidden_activation = reader.text("hidden_activation");
-  config.hidden_dim = reader.integer("hidden_dim", 1, kMaxSize);
-  config.num_layers = reader.integer("num_layers", 1, kMaxLayers);
-  config.has_dropout = reader.number("dropout_rate", 0, 1) > 0;
-  if (config.hidden_size % config.num_attention_heads != 0) {
-    fail("hidden_size " + std::to_string(config.hidden_size) + " is not a multiple of num_attention_heads " +
-         std::to_string(config.num_attention_heads));
-  }
+  read_body(reader, config);
+  read_head(reader, config);
   return config;
 }
 

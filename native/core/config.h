@@ -16,10 +16,22 @@ struct ModelLimits {
   int64_t num_labels = 0;
 };
 
+// The classes whose weights the electra engine takes by name. They share a body; what differs is the head.
+enum class Architecture {
+  kElectraClassifier,
+  kElectraForSequenceClassification,
+  kBertForSequenceClassification
+};
+
 enum class Pooling { kCls, kMean, kMax };
 
-// Names as in transformers' ElectraConfig and the ElectraClassifier class.
+// Names as in transformers' ElectraConfig and BertConfig and the ElectraClassifier class. The heads of the
+// stock classes are stated in ElectraClassifier's terms.
 struct ElectraConfig {
+  Architecture architecture = Architecture::kElectraClassifier;
+  std::string architecture_name;
+  // Where the body's tensors stand: "electra" or "bert".
+  std::string base_model_prefix;
   ModelLimits limits;
   int64_t embedding_size = 0;
   int64_t hidden_size = 0;
@@ -36,6 +48,9 @@ struct ElectraConfig {
   // the indices of classifier.layers.
   bool has_dropout = false;
 };
+
+// Whether the head's activation is a module with weights of its own: SwishGLU or PReLU.
+bool head_has_weights(const ElectraConfig& config);
 
 // Both throw CoreError(ELECTRA_CHECKPOINT_INVALID) that names the key.
 ModelLimits parse_limits(std::string_view text);

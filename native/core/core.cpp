@@ -14,7 +14,7 @@
 #include <new>
 
 #include "core/checkpoint/archive.h"
-#include "core/checkpoint/safetensors.h"
+#include "core/checkpoint/weights.h"
 #include "core/config.h"
 #include "core/cpu/encoder.h"
 #include "core/device.h"
@@ -157,7 +157,7 @@ at::ScalarType scalar_type(int32_t dtype) {
 }
 
 TensorMap read_checkpoint(const ElectraConfig& config, const char* path, const Stop& stop) {
-  return checked_tensors(config, read_safetensors(path, stop));
+  return checked_tensors(config, read_weights(path, stop));
 }
 
 // One row of one token: libraries initialise and kernels are compiled before the first text comes.
@@ -306,7 +306,6 @@ int32_t core_export_archive(const electra_load_spec* spec, const char* out, cons
   return guarded(error, ELECTRA_MODEL_LOAD_FAILED, [&] {
     prepare_process();
     const ElectraConfig config = parse_electra_config(spec->config);
-    encoder_activation(config.hidden_act);
     const at::NoGradGuard no_grad;
     write_archive(out, config, read_checkpoint(config, spec->path, Stop(stop)), {files, num_files},
                   Stop(stop));

@@ -1,5 +1,5 @@
-// ElectraClassifier by name from its weights: packed rows, no interpreter. Encoder and head are apart, so
-// that another head can follow the same encoder.
+// A model by name from its weights: packed rows, no interpreter. Body, pooling and head are apart; which head
+// follows the body is the architecture's choice.
 #pragma once
 
 #include <memory>

@@ -31,19 +31,17 @@ at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const std::vec
 Head::Head(const ElectraConfig& config, TensorMap& tensors, at::Device device) {
   const Serving serving{device, at::kFloat,
                         device.is_cpu() ? cpu::Encoder::kernels_for(at::kFloat) : nullptr};
-  const std::string layers = "classifier.layers.";
-  const std::string activation = layers + std::to_string(head_index(config, 0) + 1);
   if (config.hidden_activation == "SwishGLU") {
-    swish_glu_.push_back(take_linear(tensors, {activation + ".projection"}, serving));
+    swish_glu_.push_back(take_linear(tensors, {head_activation_module(config, 0) + ".projection"}, serving));
     bytes_ += swish_glu_[0].bytes();
   } else if (config.hidden_activation == "PReLU") {
-    prelu_ = take(tensors, activation + ".weight", device, at::kFloat);
+    prelu_ = take(tensors, head_activation_module(config, 0) + ".weight", device, at::kFloat);
     bytes_ += prelu_.nbytes();
   } else {
     element_wise_ = &head_activation(config.hidden_activation);
   }
   for (int64_t i = 0; i <= config.num_layers; ++i) {
-    layers_.push_back(take_linear(tensors, {layers + std::to_string(head_index(config, i))}, serving));
+    layers_.push_back(take_linear(tensors, {head_layer(config, i)}, serving));
     bytes_ += layers_.back().bytes();
   }
 }

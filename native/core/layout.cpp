@@ -4,7 +4,6 @@
 
 #include <optional>
 
-#include "core/activations.h"
 #include "core/error.h"
 
 namespace electra {
@@ -51,14 +50,15 @@ class List {
 
 void add_body(const ElectraConfig& config, List& list) {
   const int64_t embedding = config.embedding_size, hidden = config.hidden_size;
-  const std::string embeddings = "electra.embeddings.";
+  const std::string body = config.base_model_prefix + ".";
+  const std::string embeddings = body + "embeddings.";
   list.add(embeddings + "word_embeddings.weight", {config.limits.vocab_size, embedding});
   list.add(embeddings + "position_embeddings.weight", {config.limits.max_position_embeddings, embedding});
   list.add(embeddings + "token_type_embeddings.weight", {config.limits.type_vocab_size, embedding});
   list.add_norm(embeddings + "LayerNorm", embedding);
-  if (embedding != hidden) list.add_linear("electra.embeddings_project", hidden, embedding);
+  if (embedding != hidden) list.add_linear(body + "embeddings_project", hidden, embedding);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    const std::string layer = "electra.encoder.layer." + std::to_string(i) + ".";
+    const std::string layer = body + "encoder.layer." + std::to_string(i) + ".";
     for (const char* part : {"query", "key", "value"}) {
       list.add_linear(layer + "attention.self." + part, hidden, hidden);
     }
@@ -72,19 +72,16 @@ void add_body(const ElectraConfig& config, List& list) {
 
 void add_head(const ElectraConfig& config, List& list) {
   const int64_t dim = config.hidden_dim;
-  const std::string layers = "classifier.layers.";
-  std::vector<std::string> activations;
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    const int64_t index = head_index(config, i);
-    list.add_linear(layers + std::to_string(index), dim, i == 0 ? config.hidden_size : dim);
-    activations.push_back(layers + std::to_string(index + 1));
+    list.add_linear(head_layer(config, i), dim, i == 0 ? config.hidden_size : dim);
   }
-  list.add_linear(layers + std::to_string(head_index(config, config.num_layers)), config.limits.num_labels,
-                  dim);
+  list.add_linear(head_layer(config, config.num_layers), config.limits.num_labels, dim);
 
   const auto add_shared = [&](const std::string& suffix, Shape shape) {
     std::vector<std::string> names;
-    for (const std::string& activation : activations) names.push_back(activation + suffix);
+    for (int64_t i = 0; i < config.num_layers; ++i) {
+      names.push_back(head_activation_module(config, i) + suffix);
+    }
     list.add_shared(std::move(names), std::move(shape));
   };
   if (config.hidden_activation == "SwishGLU") {
@@ -92,8 +89,6 @@ void add_head(const ElectraConfig& config, List& list) {
     add_shared(".projection.bias", {2 * dim});
   } else if (config.hidden_activation == "PReLU") {
     add_shared(".weight", {1});
-  } else {
-    head_activation(config.hidden_activation);  // throws for what is not supported
   }
 }
 
@@ -115,19 +110,48 @@ void check(const std::string& name, const at::Tensor& tensor, const Shape& shape
 }
 
 // Older versions of transformers stored these counters, which hold nothing that a model learned.
-bool is_counter(const std::string& name) {
-  return name == "electra.embeddings.position_ids" || name == "electra.embeddings.token_type_ids";
+bool is_counter(const ElectraConfig& config, const std::string& name) {
+  const std::string embeddings = config.base_model_prefix + ".embeddings.";
+  return name == embeddings + "position_ids" || name == embeddings + "token_type_ids";
 }
+
+// Of all disagreements the one that has a remedy of its own.
+void check_num_labels(const ElectraConfig& config, const TensorMap& stored) {
+  const std::string name = head_layer(config, config.num_layers) + ".weight";
+  const auto found = stored.find(name);
+  const int64_t labels = config.limits.num_labels;
+  if (found == stored.end() || found->second.dim() != 2 || found->second.size(0) == labels) return;
+  const Shape expected = {labels, config.hidden_dim};
+  fail("config.json names " + std::to_string(labels) +
+       " labels (id2label or num_labels), but the head gives " + std::to_string(found->second.size(0)) +
+       " logits: tensor " + name + " has shape " + text(found->second.sizes()) + ", expected " +
+       text(expected));
+}
+
+// classifier.layers is a torch.nn.Sequential of linear layers, activations and, where there is any, dropout.
+int64_t layers_stride(const ElectraConfig& config) { return config.has_dropout ? 3 : 2; }
 
 }  // namespace
 
-int64_t head_index(const ElectraConfig& config, int64_t i) { return i * (config.has_dropout ? 3 : 2); }
+std::string head_layer(const ElectraConfig& config, int64_t i) {
+  const bool output = i == config.num_layers;
+  switch (config.architecture) {
+    case Architecture::kElectraForSequenceClassification:
+      return output ? "classifier.out_proj" : "classifier.dense";
+    case Architecture::kBertForSequenceClassification:
+      return output ? "classifier" : "bert.pooler.dense";
+    case Architecture::kElectraClassifier:
+      break;
+  }
+  return "classifier.layers." + std::to_string(i * layers_stride(config));
+}
 
-bool head_has_weights(const ElectraConfig& config) {
-  return config.hidden_activation == "SwishGLU" || config.hidden_activation == "PReLU";
+std::string head_activation_module(const ElectraConfig& config, int64_t i) {
+  return "classifier.layers." + std::to_string(i * layers_stride(config) + 1);
 }
 
 TensorMap checked_tensors(const ElectraConfig& config, TensorMap stored) {
+  check_num_labels(config, stored);
   TensorMap complete;
   for (const Expected& expected : expected_tensors(config)) {
     at::Tensor tensor;
@@ -150,7 +174,7 @@ TensorMap checked_tensors(const ElectraConfig& config, TensorMap stored) {
     }
     for (const std::string& name : expected.names) complete.emplace(name, tensor);
   }
-  std::erase_if(stored, [](const auto& entry) { return is_counter(entry.first); });
+  std::erase_if(stored, [&](const auto& entry) { return is_counter(config, entry.first); });
   if (!stored.empty()) {
     const auto& [name, tensor] = *stored.begin();
     const size_t others = stored.size() - 1;

@@ -1,4 +1,4 @@
-// Which tensors an ElectraClassifier has, by the names that its Python class gives them.
+// Which tensors a model has, by the names that its Python class gives them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,12 +14,11 @@ namespace electra {
 
 using TensorMap = std::map<std::string, at::Tensor>;
 
-// Index of the i-th linear layer in classifier.layers; its activation follows at the next index, and the
-// output layer is the one at config.num_layers.
-int64_t head_index(const ElectraConfig& config, int64_t i);
+// The module of the head's i-th linear layer, from 0 to config.num_layers, which is the output layer.
+std::string head_layer(const ElectraConfig& config, int64_t i);
 
-// Whether the head's activation is a module with weights of its own: SwishGLU or PReLU.
-bool head_has_weights(const ElectraConfig& config);
+// The module of the activation that follows it. For ElectraClassifier only: the others' has no weights.
+std::string head_activation_module(const ElectraConfig& config, int64_t i);
 
 // Checks that `stored` holds what `config` asks for, no more and no less, in the right shapes, and returns it
 // complete: the head's activation is one module shared by all its layers, of which a file may hold only one

@@ -18,9 +18,15 @@ std::string number(double value) {
   return stream.str();
 }
 
-// A submodule whose name may be a number, which `.` cannot spell.
-std::string item(const std::string& module, int64_t index) {
-  return "getattr(" + module + ", \"" + std::to_string(index) + "\")";
+// The submodule at a path such as "encoder.layer.0"; `.` cannot spell a name that is a number.
+std::string module_at(const std::string& path) {
+  std::string expression = "self";
+  std::istringstream names(path);
+  for (std::string name; std::getline(names, name, '.');) {
+    const bool number = name.find_first_not_of("0123456789") == std::string::npos;
+    expression = number ? "getattr(" + expression + ", \"" + name + "\")" : expression + "." + name;
+  }
+  return expression;
 }
 
 std::string linear(const std::string& x, const std::string& module) {
@@ -59,9 +65,11 @@ std::string activation_source(const ElectraConfig& config, const std::string& mo
 }  // namespace
 
 std::string embeddings_source(const ElectraConfig& config) {
-  return "def forward(self, input_ids: Tensor) -> Tensor:\n" +
+  return "def forward(self, input_ids: Tensor, token_type_ids: Optional[Tensor]) -> Tensor:\n" +
          line("x = torch.embedding(self.word_embeddings.weight, input_ids)") +
-         line("x = x + self.token_type_embeddings.weight[0]") +
+         line("if token_type_ids is None:") + line("    x = x + self.token_type_embeddings.weight[0]") +
+         line("else:") +
+         line("    x = x + torch.embedding(self.token_type_embeddings.weight, token_type_ids)") +
          line("x = x + self.position_embeddings.weight[:input_ids.size(1)]") +
          line("return " + layer_norm("x", "self.LayerNorm", config.embedding_size, config.layer_norm_eps));
 }
@@ -89,23 +97,25 @@ std::string layer_source(const ElectraConfig& config) {
 }
 
 std::string classifier_source(const ElectraConfig& config) {
-  std::string source = "def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:\n" +
-                       line("real = attention_mask.ne(0)") + line("mask = real.unsqueeze(1).unsqueeze(1)") +
-                       line("x = self.electra.embeddings.forward(input_ids)");
+  const std::string body = config.base_model_prefix + ".";
+  std::string source =
+      "def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Optional[Tensor] = None) "
+      "-> "
+      "Tensor:\n" +
+      line("real = attention_mask.ne(0)") + line("mask = real.unsqueeze(1).unsqueeze(1)") +
+      line("x = " + module_at(body + "embeddings") + ".forward(input_ids, token_type_ids)");
   if (config.embedding_size != config.hidden_size) {
-    source += line("x = " + linear("x", "self.electra.embeddings_project"));
+    source += line("x = " + linear("x", module_at(body + "embeddings_project")));
   }
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    source += line("x = " + item("self.electra.encoder.layer", i) + ".forward(x, mask)");
+    source += line("x = " + module_at(body + "encoder.layer." + std::to_string(i)) + ".forward(x, mask)");
   }
   source += pool_source(config.pooling);
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    const int64_t index = head_index(config, i);
-    source += line("x = " + linear("x", item("self.classifier.layers", index)));
-    source += activation_source(config, item("self.classifier.layers", index + 1));
+    source += line("x = " + linear("x", module_at(head_layer(config, i))));
+    source += activation_source(config, module_at(head_activation_module(config, i)));
   }
-  return source +
-         line("return " + linear("x", item("self.classifier.layers", head_index(config, config.num_layers))));
+  return source + line("return " + linear("x", module_at(head_layer(config, config.num_layers))));
 }
 
 }  // namespace electra

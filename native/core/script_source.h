@@ -1,4 +1,4 @@
-// The TorchScript of an exported ElectraClassifier: dynamic in batch and length, without device or dtype.
+// The TorchScript of an exported model: dynamic in batch and length, without device or dtype.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace electra {
 
-// `forward` of electra.embeddings, of one encoder layer, and of the whole.
+// `forward` of the embeddings, of one encoder layer, and of the whole.
 std::string embeddings_source(const ElectraConfig& config);
 std::string layer_source(const ElectraConfig& config);
 std::string classifier_source(const ElectraConfig& config);

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ElectraClassifier, ElectraError, exportArchive } from '../../lib/index'
+import { refused } from './refused'
 
 const GOOD = join(__dirname, '..', 'fixtures', 'checkpoints', 'mean-swishglu')
 const ARCHIVED = join(__dirname, '..', 'fixtures', 'traces', 'mean')
@@ -77,23 +78,43 @@ describe('models that cannot be used', () => {
     return found
   }
 
-  async function refused(path: string, code: string, message: RegExp): Promise<void> {
-    await assert.rejects(ElectraClassifier.load(path), (error) => {
-      assert.ok(error instanceof ElectraError, String(error))
-      assert.equal(error.code, code, error.message)
-      assert.match(error.message, message)
-      assert.doesNotMatch(error.message, /\n|Exception raised from|frame #/)
-      return true
-    })
-  }
-
   const CONFIG: [string, (config: Record<string, unknown>) => Record<string, unknown>, RegExp][] = [
     [
       'an unknown architecture',
       () => ({ architectures: ['ElectraForMaskedLM'] }),
-      /name ElectraForMaskedLM; 'ElectraClassifier' is supported/,
+      /name ElectraForMaskedLM; supported are ElectraClassifier, ElectraForSequenceClassification, BertForSequenceClassification/,
     ],
-    ['another model type', () => ({ model_type: 'bert' }), /model_type is "bert"; 'electra' is supported/],
+    ['no architecture', () => ({ architectures: undefined }), /architectures name nothing; supported are/],
+    [
+      'two architectures',
+      () => ({ architectures: ['ElectraClassifier', 'BertForSequenceClassification'] }),
+      /name ElectraClassifier, BertForSequenceClassification; supported are/,
+    ],
+    [
+      'another model type',
+      () => ({ model_type: 'bert' }),
+      /model_type is "bert"; ElectraClassifier has "electra"/,
+    ],
+    [
+      'an architecture of another model type',
+      () => ({ architectures: ['BertForSequenceClassification'] }),
+      /model_type is "electra"; BertForSequenceClassification has "bert"/,
+    ],
+    [
+      'another head than the weights have',
+      () => ({ architectures: ['ElectraForSequenceClassification'] }),
+      /tensor classifier\.dense\.weight is missing/,
+    ],
+    [
+      'an unknown body activation',
+      () => ({ hidden_act: 'laplace' }),
+      /hidden_act is "laplace"; supported are gelu, gelu_10, .* silu/,
+    ],
+    [
+      'an unknown head activation',
+      () => ({ hidden_activation: 'Softmax' }),
+      /hidden_activation is "Softmax"; supported are SwishGLU, PReLU, CELU/,
+    ],
     [
       'an unknown pooling',
       () => ({ pooling: 'sum' }),
@@ -133,7 +154,7 @@ describe('models that cannot be used', () => {
     [
       'more labels than logits',
       () => ({ id2label: { 0: 'a', 1: 'b', 2: 'c', 3: 'd' } }),
-      /classifier\.layers\.6\.weight has shape \[3, 24\], expected \[4, 24\]/,
+      /names 4 labels \(id2label.*\), but the head gives 3 logits: tensor classifier\.layers\.6\.weight has shape \[3, 24\], expected \[4, 24\]/,
     ],
     [
       'another hidden size',
@@ -243,7 +264,11 @@ describe('models that cannot be used', () => {
     const without = spoilt((copy) => {
       unlinkSync(join(copy, 'model.safetensors'))
     })
-    await refused(without, 'CHECKPOINT_NOT_FOUND', /has no model\.safetensors; save the model with/)
+    await refused(
+      without,
+      'CHECKPOINT_NOT_FOUND',
+      /has no model\.safetensors, no .*, no pytorch_model\.bin, no .*; save the model with/,
+    )
     await refused(
       join(folder, 'nowhere'),
       'CHECKPOINT_NOT_FOUND',

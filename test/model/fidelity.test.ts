@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parse } from 'csv-parse/sync'
+import { findWeights } from '../../lib/checkpoint'
 import { openBinding, type Addon, type LoadSpec } from '../../lib/binding'
 import { ElectraClassifier, exportArchive } from '../../lib/index'
 
@@ -59,9 +60,9 @@ describe('fidelity: the numbers are Python’s', () => {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  const spec = (checkpoint: string): LoadSpec => ({
+  const spec = async (checkpoint: string): Promise<LoadSpec> => ({
     kind: 'checkpoint',
-    path: join(checkpoint, 'model.safetensors'),
+    path: await findWeights(checkpoint),
     config: readFileSync(join(checkpoint, 'config.json'), 'utf8'),
     device: 'cpu',
     dtype: 'fp32',
@@ -76,8 +77,9 @@ describe('fidelity: the numbers are Python’s', () => {
       const golden = readJson(checkpoint, 'golden.json') as Row[]
 
       it('gives Python’s logits, in one batch and alone, with and without token types', async () => {
-        const model = await addon.Model.load(spec(checkpoint))
+        const model = await addon.Model.load(await spec(checkpoint))
         const { num_labels } = model.info
+        assert.equal(num_labels, golden[0]?.logits.length)
         const [input_ids, cu_seqlens] = pack(golden.map((row) => row.input_ids))
         const types = Int32Array.from(golden.flatMap((row) => row.token_type_ids))
         const together = await model.forward(input_ids, cu_seqlens)
@@ -96,10 +98,26 @@ describe('fidelity: the numbers are Python’s', () => {
       it('is the same as an archive of it', async () => {
         const archive = join(folder, `${name}.pt`)
         await exportArchive(checkpoint, archive)
-        await using own = await ElectraClassifier.load(archive, { dtype: 'fp32' })
+        const own = await addon.Model.load({ ...(await spec(checkpoint)), kind: 'archive', path: archive })
         assert.equal(own.info.engine, 'electra')
-        const logits = await own.forward(golden.map((row) => row.input_ids))
-        for (const [i, row] of golden.entries()) assertClose(logits[i] ?? [], row.logits, PARITY, `row ${i}`)
+        const [input_ids, cu_seqlens] = pack(golden.map((row) => row.input_ids))
+        const types = Int32Array.from(golden.flatMap((row) => row.token_type_ids))
+        const logits = await own.forward(input_ids, cu_seqlens)
+        assertClose(
+          logits,
+          golden.flatMap((row) => row.logits),
+          PARITY,
+        )
+        const typed = await own.forward(input_ids, cu_seqlens, types)
+        assertClose(
+          typed,
+          golden.flatMap((row) => row.logits_with_types),
+          PARITY,
+          'with token types',
+        )
+        await own.close()
+        await using classifier = await ElectraClassifier.load(archive, { dtype: 'fp32' })
+        assert.equal(classifier.info.engine, 'electra')
       })
     })
   }
@@ -114,7 +132,7 @@ describe('fidelity: the numbers are Python’s', () => {
     for (const key of ['hidden_activation', 'hidden_act'] as const) {
       for (const [name, expected] of Object.entries(golden[key])) {
         it(`${key} ${name}`, async () => {
-          const base = spec(checkpoint)
+          const base = await spec(checkpoint)
           const config = JSON.stringify({ ...(JSON.parse(base.config) as object), [key]: name })
           const model = await addon.Model.load({ ...base, config })
           const logits = await model.forward(...pack(golden.rows))
@@ -126,7 +144,7 @@ describe('fidelity: the numbers are Python’s', () => {
 
     for (const name of ['GLU', 'Softmax', 'Threshold', 'MultiheadAttention', 'NoSuchThing']) {
       it(`refuses ${name} by name, with what is supported`, async () => {
-        const base = spec(checkpoint)
+        const base = await spec(checkpoint)
         const config = JSON.stringify({ ...(JSON.parse(base.config) as object), hidden_activation: name })
         await assert.rejects(addon.Model.load({ ...base, config }), (error: Error & { code?: string }) => {
           assert.equal(error.code, 'CHECKPOINT_INVALID')
@@ -187,8 +205,8 @@ describe('fidelity: the numbers are Python’s', () => {
   })
 
   describe('an archive in Python', () => {
-    it('gives the same logits through torch.jit.load: alone, padded, and frozen', function () {
-      this.timeout(120_000)
+    it('gives the same logits through torch.jit.load: alone, padded, frozen, and with token types', function () {
+      this.timeout(300_000)
       const python = process.env.ELECTRA_TEST_PYTHON ?? 'python3'
       if (spawnSync(python, ['-c', 'import torch, numpy']).status !== 0) {
         console.log(`      skipped: ${python} has no torch and numpy (ELECTRA_TEST_PYTHON names another)`)
@@ -204,16 +222,21 @@ for case in json.load(sys.stdin):
     module = torch.jit.load(case["archive"]).eval()
     rows = [row["input_ids"] for row in case["rows"]]
     golden = torch.tensor([row["logits"] for row in case["rows"]])
+    golden_typed = torch.tensor([row["logits_with_types"] for row in case["rows"]])
     longest = max(map(len, rows))
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    types = torch.tensor([row["token_type_ids"] + [0] * (longest - len(row["token_type_ids"])) for row in case["rows"]])
     with torch.no_grad():
         alone = torch.cat([module(torch.tensor([row]), torch.ones(1, len(row), dtype=torch.long)) for row in rows])
         padded = module(ids, mask)
+        typed = module(ids, mask, types)
         frozen = torch.jit.freeze(module)(ids, mask)
         half = module.to(torch.bfloat16)(ids, mask)
-    for name, logits in dict(alone=alone, padded=padded, frozen=frozen).items():
-        difference = (logits - golden).abs().max().item()
+    for name, logits, expected in [
+        ("alone", alone, golden), ("padded", padded, golden), ("frozen", frozen, golden), ("typed", typed, golden_typed)
+    ]:
+        difference = (logits - expected).abs().max().item()
         assert difference <= ${PARITY}, f'{case["archive"]} {name} differs by {difference}'
     assert half.dtype == torch.bfloat16 and half.isfinite().all(), case["archive"]
 print("same")

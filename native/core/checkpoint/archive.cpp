@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "core/checkpoint/load_module.h"
+#include "core/checkpoint/path.h"
 #include "core/json.h"
 #include "core/script_source.h"
 
@@ -33,8 +34,6 @@ constexpr std::string_view kExtra = "extra/";
   throw CoreError(ELECTRA_CHECKPOINT_INVALID, path + " cannot be used: " + what + ".");
 }
 
-fs::path to_path(const std::string& utf8) { return fs::path(std::u8string(utf8.begin(), utf8.end())); }
-
 void check_manifest(const std::string& path, const std::string& text) {
   int64_t version = 0;
   try {
@@ -54,10 +53,11 @@ void check_manifest(const std::string& path, const std::string& text) {
   }
 }
 
-// The module tree of an ElectraClassifier: each tensor under the path that its name spells.
+// The module tree of a model: each tensor under the path that its name spells.
 class Tree {
  public:
-  Tree() : unit_(std::make_shared<torch::jit::CompilationUnit>()), root_(make("ElectraClassifier")) {}
+  explicit Tree(const std::string& type)
+      : unit_(std::make_shared<torch::jit::CompilationUnit>()), root_(make(type)) {}
 
   Module& root() { return root_; }
 
@@ -96,15 +96,15 @@ class Tree {
 };
 
 Module build_module(const ElectraConfig& config, const TensorMap& tensors, const Stop& stop) {
-  Tree tree;
-  const std::string layers = "classifier.layers.";
-  const auto activation = [&](int64_t i) { return layers + std::to_string(head_index(config, i) + 1); };
+  Tree tree(config.architecture_name);
+  const auto activation = [&](int64_t i) { return head_activation_module(config, i); };
   const auto is_alias = [&](const std::string& name) {
     for (int64_t i = 1; i < config.num_layers; ++i) {
       if (name.starts_with(activation(i) + ".")) return true;
     }
     return false;
   };
+  const std::string body = config.base_model_prefix + ".";
   for (const auto& [name, tensor] : tensors) {
     stop.check();
     if (!is_alias(name)) tree.add(name, tensor);
@@ -112,9 +112,9 @@ Module build_module(const ElectraConfig& config, const TensorMap& tensors, const
   if (head_has_weights(config)) {
     for (int64_t i = 1; i < config.num_layers; ++i) tree.alias(activation(0), activation(i));
   }
-  tree.at("electra.embeddings").define(embeddings_source(config));
+  tree.at(body + "embeddings").define(embeddings_source(config));
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    tree.at("electra.encoder.layer." + std::to_string(i)).define(layer_source(config));
+    tree.at(body + "encoder.layer." + std::to_string(i)).define(layer_source(config));
   }
   tree.root().define(classifier_source(config));
   return tree.root();
@@ -158,8 +158,8 @@ ArchiveContents read_archive(const std::string& path) {
     if (!reader.hasRecord("constants.pkl")) {
       fail(path,
            reader.hasRecord("data.pkl")
-               ? "it was written by torch.save and holds tensors only; a TorchScript archive or a folder "
-                 "with model.safetensors is needed"
+               ? "it was written by torch.save and holds tensors only; load the folder where it lies as "
+                 "pytorch_model.bin, beside config.json and the tokenizer"
                : "it is a zip file but not a TorchScript archive");
     }
     for (const std::string& record : reader.getAllRecords()) {

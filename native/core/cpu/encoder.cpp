@@ -105,18 +105,19 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
       eps_(static_cast<float>(config.layer_norm_eps)),
       act_(encoder_activation(config.hidden_act).act),
       team_(threads) {
-  const std::string embeddings = "electra.embeddings.";
+  const std::string body = config.base_model_prefix + ".";
+  const std::string embeddings = body + "embeddings.";
   word_embeddings_ = take_table(tensors, embeddings + "word_embeddings.weight");
   position_embeddings_ = take_table(tensors, embeddings + "position_embeddings.weight");
   token_type_embeddings_ = take_table(tensors, embeddings + "token_type_embeddings.weight");
   embedding_norm_ = take_norm(tensors, embeddings + "LayerNorm");
   if (embedding_size_ != hidden_size_) {
-    embeddings_project_ = take_linear(tensors, {"electra.embeddings_project"}, dtype);
+    embeddings_project_ = take_linear(tensors, {body + "embeddings_project"}, dtype);
   }
   layers_.reserve(config.num_hidden_layers);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
     stop.check();
-    const std::string layer = "electra.encoder.layer." + std::to_string(i) + ".";
+    const std::string layer = body + "encoder.layer." + std::to_string(i) + ".";
     const std::string self = layer + "attention.self.";
     layers_.push_back({
         take_linear(tensors, {self + "query", self + "key", self + "value"}, dtype),

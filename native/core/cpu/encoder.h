@@ -1,4 +1,4 @@
-// ElectraModel on the CPU, with kernels of our own: token ids to one pooled vector a row.
+// ElectraModel and BertModel on the CPU, with kernels of our own: token ids to one pooled vector a row.
 //
 // libtorch's operators are made for tensors of any shape, each a pass over memory and a dispatch, and oneDNN
 // compiles and keeps a kernel for each shape that it meets. Here rows of any lengths are packed end to end,
