@@ -30,7 +30,11 @@ describe('ElectraClassifier on the model that ships', () => {
       assert.equal(classifier.info.engine, 'electra')
       assert.equal(classifier.info.dtype, 'fp32')
       assert.match(classifier.info.torch_version, /^2\.\d+\.\d+/)
-      assert.ok(classifier.info.memory > 60e6, String(classifier.info.memory))
+      // Weights that the file has in fp16 are kept so.
+      assert.ok(
+        classifier.info.memory > 40e6 && classifier.info.memory < 60e6,
+        String(classifier.info.memory),
+      )
       for (const frozen of [
         classifier.labels,
         classifier.config,
@@ -468,7 +472,10 @@ describe('ElectraClassifier.load', () => {
       'an unknown dtype',
       undefined,
       { dtype: 'fp8' },
-      { name: 'RangeError', message: "dtype must be one of 'auto', 'fp32', 'bf16', 'fp16', not 'fp8'." },
+      {
+        name: 'RangeError',
+        message: "dtype must be one of 'auto', 'fp32', 'bf16', 'fp16', 'int8', not 'fp8'.",
+      },
     ],
     [
       'no threads',
