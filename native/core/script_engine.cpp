@@ -67,7 +67,8 @@ std::string ScriptEngine::note() const {
   const auto add = [&from](const std::string& name) { from += (from.empty() ? "" : " and ") + name; };
   for (const std::string& device : origin_.devices) add(device);
   if (origin_.names_dtype) add(spell(origin_.dtype));
-  return from.empty() ? "" : "The archive's code names " + from + " and runs on " + place() + " all the same.";
+  return from.empty() ? ""
+                      : "The archive's code names " + from + " and runs on " + place() + " all the same.";
 }
 
 std::string ScriptEngine::place() const { return device_.str() + " in " + spell(dtype_); }
@@ -155,7 +156,8 @@ void ScriptEngine::probe() {
   const double tolerance = dtype_ == at::kFloat ? 1e-4 : 5e-2;
   if (!at::allclose(alone, again, tolerance, tolerance, /*equal_nan=*/true)) {
     throw CoreError(ELECTRA_CHECKPOINT_INVALID,
-                    path_ + " cannot be used: forward gives other logits for the same row each time, as with " +
+                    path_ +
+                        " cannot be used: forward gives other logits for the same row each time, as with " +
                         "dropout; call model.eval() before tracing it.");
   }
   mixes_lengths_ = at::allclose(alone, together, tolerance, tolerance);
@@ -165,11 +167,12 @@ void ScriptEngine::refuse_move(const std::string& reason) const {
   if (device_.is_cpu() && dtype_ == origin_.dtype) return;
   // Throws by itself where the archive does not run at all.
   const ScriptEngine as_made(path_, limits_, c10::Device(c10::kCPU), origin_.dtype);
-  throw CoreError(ELECTRA_MODEL_LOAD_FAILED,
-                  path_ + " runs on " + as_made.place() + ", but not on " + place() +
-                      ", because its code holds to what it was made for; load it with device 'cpu' and dtype '" +
-                      spell(origin_.dtype) + "', or export the checkpoint with electra-classifier export (" +
-                      reason + ").");
+  throw CoreError(
+      ELECTRA_MODEL_LOAD_FAILED,
+      path_ + " runs on " + as_made.place() + ", but not on " + place() +
+          ", because its code holds to what it was made for; load it with device 'cpu' and dtype '" +
+          spell(origin_.dtype) + "', or export the checkpoint with electra-classifier export (" + reason +
+          ").");
 }
 
 at::Tensor ScriptEngine::run_padded(const Batch& batch, const Run* begin, const Run* end) {
@@ -197,8 +200,10 @@ at::Tensor ScriptEngine::checked_logits(const at::IValue& output, int64_t rows) 
   const std::string expected = c10::str(", expected logits of shape [", rows, ", ", limits_.num_labels,
                                         "] for ", rows, rows == 1 ? " row" : " rows");
   if (!logits.isTensor()) {
+    const std::string found =
+        output.isGenericDict() ? "a dictionary without \"logits\"" : "a " + output.tagKind();
     throw CoreError(ELECTRA_CHECKPOINT_INVALID,
-                    path_ + " cannot be used: forward gives " + output.tagKind() + expected + ".");
+                    path_ + " cannot be used: forward gives " + found + expected + ".");
   }
   const at::Tensor& tensor = logits.toTensor();
   if (tensor.dim() != 2 || tensor.size(1) != limits_.num_labels) {
