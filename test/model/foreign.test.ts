@@ -29,7 +29,7 @@ const golden = (name: string): Row[] =>
 function assertClose(actual: readonly number[] | undefined, expected: readonly number[], what: string): void {
   assert.equal(actual?.length, expected.length, what)
   for (const [i, value] of expected.entries()) {
-    const difference = Math.abs((actual?.[i] ?? NaN) - value)
+    const difference = Math.abs((actual[i] ?? NaN) - value)
     // Not `difference > …`: NaN must fail.
     assert.ok(difference <= PARITY * Math.max(1, Math.abs(value)), `${what} differs by ${difference}`)
   }
