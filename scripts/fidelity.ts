@@ -47,14 +47,16 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
   },
 })
-const device = (['cpu', 'cuda'] as const).find((name) => name === values.device)
-if (device === undefined) {
-  console.error(`fidelity: --device must be cpu or cuda, not ${values.device}.`)
-  process.exit(2)
-}
+const device = chosenDevice()
 const texts_file = resolve(values.texts)
 if (!existsSync(texts_file)) {
   console.error(`fidelity: there is no file of texts at ${texts_file}; pass one with --texts FILE.`)
+  process.exit(2)
+}
+
+function chosenDevice(): 'cpu' | 'cuda' {
+  if (values.device === 'cpu' || values.device === 'cuda') return values.device
+  console.error(`fidelity: --device must be cpu or cuda, not ${values.device}.`)
   process.exit(2)
 }
 
