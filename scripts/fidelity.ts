@@ -5,6 +5,7 @@
  *   --python P       with torch, transformers, electra-classifier (default: ELECTRA_TEST_PYTHON, else python3)
  *   --also P         another Python, with another major of transformers, which makes traces too
  *   --device D       cpu or cuda (default cpu)
+ *   --rows N         at most N texts for each variant, for a quick look
  *   --only PATTERN   variants whose name matches; prints the tables instead of writing the document
  *
  * What Python makes (reference logits, random models of base and large size, traces) is kept in the cache, about
@@ -35,8 +36,8 @@ const ROOT = join(__dirname, '..')
 const CHECKPOINTS = join(ROOT, 'test', 'fixtures', 'checkpoints')
 const DOCUMENT = join(ROOT, 'docs', 'fidelity.md')
 const DTYPES = ['fp32', 'bf16', 'fp16'] as const
-/** A fresh random model costs seconds of Python for each GFLOP of a token, so the large ones score fewer texts. */
-const ROWS: Record<Group, number> = { shipped: 2000, small: 2000, base: 500, large: 200 }
+/** The large ones cost minutes for each thousand texts. */
+const ROWS: Record<Group, number> = { shipped: 2000, small: 2000, base: 250, large: 200 }
 
 const { values } = parseArgs({
   options: {
@@ -44,6 +45,7 @@ const { values } = parseArgs({
     python: { type: 'string', default: process.env.ELECTRA_TEST_PYTHON ?? 'python3' },
     also: { type: 'string' },
     device: { type: 'string', default: 'cpu' },
+    rows: { type: 'string', default: 'Infinity' },
     only: { type: 'string', default: '' },
   },
 })
@@ -162,7 +164,7 @@ function spread<T>(all: readonly T[], count: number): T[] {
 
 /** The texts' ids, or random ids of their lengths where the vocabulary is another. */
 function rowsOf(variant: Variant, encoded: readonly number[][]): number[][] {
-  const rows = spread(encoded, ROWS[variant.group])
+  const rows = spread(encoded, Math.min(ROWS[variant.group], Number(values.rows)))
   if (variant.group !== 'small') return rows
   const config = JSON.parse(readFileSync(join(variant.checkpoint, 'config.json'), 'utf8')) as {
     vocab_size: number
