@@ -32,7 +32,6 @@ export type Measured = { variant: string; group: Group; path: Path; dtype: strin
 export interface Conditions {
   machine: string
   reference: string
-  rows: Record<Group, number>
 }
 
 /** Largest logit difference in fp32. */
@@ -171,7 +170,7 @@ function summary(measured: readonly Measured[]): string[] {
 /** The document; what stands between the marks of the token ids in the one before is kept. */
 export function page(
   measured: readonly Measured[],
-  { machine, reference, rows }: Conditions,
+  { machine, reference }: Conditions,
   before: string,
 ): { document: string; missed: string[] } {
   const [begin, end] = MARKS
@@ -180,6 +179,7 @@ export function page(
       ? before.slice(before.indexOf(begin) + begin.length, before.indexOf(end))
       : '\n'
   const of = (group: Group): Measured[] => measured.filter((row) => row.group === group)
+  const count = (group: Group): number => of(group)[0]?.rows ?? 0
   const sections = (['shipped', 'small', 'base', 'large'] as const)
     .filter((group) => of(group).length > 0)
     .flatMap((group) => [`## ${TITLES[group]}`, '', ...table(of(group)), ''])
@@ -191,9 +191,9 @@ export function page(
     '',
     `- Here: ${machine}.`,
     `- The reference: ${reference}, fp32, each row without padding.`,
-    `- Texts: real sentences, ${rows.shipped} for the model that ships. The small checkpoints have a vocabulary of their own and`,
-    `  get ${rows.small} rows of random tokens with the lengths of those texts. Base size is scored on ${rows.base} texts and large`,
-    `  size on ${rows.large}.`,
+    `- Texts: real sentences, ${count('shipped')} for the model that ships. The small checkpoints have a vocabulary of`,
+    `  their own and get ${count('small')} rows of random tokens with the lengths of those texts. Base size is scored on`,
+    `  ${count('base')} texts, large size on ${count('large')}.`,
     '- Random weights have a spread that makes labels vary. They amplify rounding more than trained ones, so what they',
     '  show in half precision is how a dtype rounds, and the demand is made of the model that ships.',
     '- A foreign trace is `torch.jit.trace` as it comes, devices and dtypes of the tracing machine written into it.',

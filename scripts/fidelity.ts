@@ -328,7 +328,7 @@ async function main(): Promise<void> {
   const machine = `${device} (${cpu.model.trim()}; ${cpu.features.join(' ')}), libtorch ${torch_version}`
   const reference = `torch ${python.torch}, transformers ${python.transformers}`
   const before = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8') : ''
-  const { document, missed } = page(measured, { machine, reference, rows: ROWS }, before)
+  const { document, missed } = page(measured, { machine, reference }, before)
   if (values.only === '') writeFileSync(DOCUMENT, document)
   else console.log(document)
   for (const line of missed) console.error(`missed: ${line}`)

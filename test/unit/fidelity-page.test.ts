@@ -4,7 +4,6 @@ import { compare, page, type Measured } from '../../scripts/fidelity-page'
 const conditions = {
   machine: 'a machine',
   reference: 'a Python',
-  rows: { shipped: 2000, small: 2000, base: 250, large: 200 },
 }
 const shipped = (dtype: string, expected: number[][], actual: number[][]): Measured => ({
   variant: 'shipped',
