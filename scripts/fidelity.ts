@@ -187,7 +187,7 @@ const tracePath = (variant: Variant, { attn, python }: Variant['traces'][number]
 function prepare(
   all: readonly Variant[],
   encoded: readonly number[][],
-): Map<Variant, { rows: number[][]; logits: number[][] }> {
+): Map<Variant, { rows: number[][]; reference: string; logits: number[][] }> {
   const prepared = all.map((variant) => {
     mkdirSync(variant.folder, { recursive: true })
     const source = variant.make === undefined ? variant.checkpoint : SHIPPED_MODEL
@@ -223,7 +223,7 @@ function prepare(
   return new Map(
     prepared.map(({ variant, rows, reference }) => {
       const { logits } = JSON.parse(readFileSync(reference, 'utf8')) as { logits: number[][] }
-      return [variant, { rows, logits }]
+      return [variant, { rows, reference, logits }]
     }),
   )
 }
@@ -302,14 +302,14 @@ async function main(): Promise<void> {
   const memory = new Memory()
   const measured: Measured[] = []
   for (const variant of all) {
-    const { rows, logits } = references.get(variant) ?? { rows: [], logits: [] }
+    const { rows, reference, logits } = references.get(variant) ?? { rows: [], reference: '', logits: [] }
     for (const { path, source } of await sources(variant)) {
       for (const dtype of DTYPES) {
         const started = performance.now()
         const row = { variant: variant.name, group: variant.group, path, dtype, rows: rows.length }
         try {
           if (typeof source !== 'string') throw source
-          const key = [device, variant.folder, rows.length, spellPath(path), dtype].join(' ')
+          const key = [device, reference, spellPath(path), dtype].join(' ')
           const compared = await memory.recall(key, async () =>
             compare(logits, await score(source, dtype, rows)),
           )
@@ -326,9 +326,9 @@ async function main(): Promise<void> {
 
   const cpu = openAddon().cpuInfo()
   const machine = `${device} (${cpu.model.trim()}; ${cpu.features.join(' ')}), libtorch ${torch_version}`
-  const reference = `torch ${python.torch}, transformers ${python.transformers}`
+  const versions = `torch ${python.torch}, transformers ${python.transformers}`
   const before = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8') : ''
-  const { document, missed } = page(measured, { machine, reference }, before)
+  const { document, missed } = page(measured, { machine, reference: versions }, before)
   if (values.only === '') writeFileSync(DOCUMENT, document)
   else console.log(document)
   for (const line of missed) console.error(`missed: ${line}`)
