@@ -114,7 +114,7 @@ function disagreements(rows: readonly Measured[]): string[] {
             `| ${spellPath(row.path)} | ${row.dtype} | ${index} | ${label} by ${margin.toFixed(4)} | ${label_here} by ${margin_here.toFixed(4)} |`,
         ),
   )
-  if (lines.length === 0) return ['There are none.']
+  if (lines.length === 0) return [rows.length === 0 ? 'Not measured.' : 'There are none.']
   return [
     '| path | dtype | text | Python’s label, by margin | label here, by margin |',
     '|---|---|---|---|---|',

@@ -319,7 +319,7 @@ async function main(): Promise<void> {
           measured.push({ ...row, refused: error.message })
         }
         const seconds = ((performance.now() - started) / 1000).toFixed(1)
-        console.error(`${variant.name}, ${path.kind} ${path.attn ?? ''}, ${dtype}: ${seconds} s`)
+        console.error(`${variant.name}, ${spellPath(path)}, ${dtype}: ${seconds} s`)
       }
     }
   }
