@@ -187,8 +187,10 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
   add_note(dtype.note);
   if (script) {
     model->limits = parse_limits(spec.config);
-    model->engine = std::make_unique<ScriptEngine>(spec.path, model->limits, device.device, type);
+    auto engine = std::make_unique<ScriptEngine>(spec.path, model->limits, device.device, type);
     add_note("The engine is the archive's own forward because electra-classifier did not export it.");
+    add_note(engine->note());
+    model->engine = std::move(engine);
     if (!model->engine->mixes_lengths()) {
       add_note("Rows of unequal length are scored apart because padding changes what this archive gives.");
     }

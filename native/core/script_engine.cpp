@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <algorithm>
+#include <set>
 
 #include "core/checkpoint/load_module.h"
 
@@ -17,13 +18,20 @@ using Ids = std::vector<int32_t>;
 // Row lengths of the probe. The short row is short enough for a maximum over it to miss zero somewhere.
 constexpr int64_t kShort = 3, kLong = 17;
 
-// Module::to would cast integer buffers (positions, token types) as well, which breaks a lookup by them.
-void cast_floating_point(torch::jit::Module& module, at::ScalarType dtype) {
-  const auto cast = [dtype](at::Tensor tensor) {
-    if (tensor.is_floating_point() && tensor.scalar_type() != dtype) tensor.set_data(tensor.to(dtype));
-  };
-  for (const at::Tensor& tensor : module.parameters()) cast(tensor);
-  for (const at::Tensor& tensor : module.buffers()) cast(tensor);
+const std::set<std::string> kOtherInputs = {"token_type_ids", "position_ids", "head_mask", "inputs_embeds"};
+
+// As the option `dtype` spells it.
+std::string spell(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat:
+      return "fp32";
+    case at::kBFloat16:
+      return "bf16";
+    case at::kHalf:
+      return "fp16";
+    default:
+      return c10::toString(dtype);
+  }
 }
 
 // The logits of a tensor, of a tuple or list that starts with one, or of a dictionary's "logits".
@@ -50,14 +58,24 @@ ScriptEngine::ScriptEngine(const std::string& path, const ModelLimits& limits, c
                            at::ScalarType dtype)
     : path_(path), limits_(limits), device_(device), dtype_(dtype), module_(load_module(path, device)) {
   check_signature();
-  cast_floating_point(module_, dtype_);
+  origin_ = retarget(module_, device, dtype);
   probe();
 }
 
+std::string ScriptEngine::note() const {
+  std::string from;
+  const auto add = [&from](const std::string& name) { from += (from.empty() ? "" : " and ") + name; };
+  for (const std::string& device : origin_.devices) add(device);
+  if (origin_.names_dtype) add(spell(origin_.dtype));
+  return from.empty() ? ""
+                      : "The archive's code names " + from + " and runs on " + place() + " all the same.";
+}
+
+std::string ScriptEngine::place() const { return device_.str() + " in " + spell(dtype_); }
+
 uint64_t ScriptEngine::memory() const {
   uint64_t bytes = 0;
-  for (const at::Tensor& tensor : module_.parameters()) bytes += tensor.nbytes();
-  for (const at::Tensor& tensor : module_.buffers()) bytes += tensor.nbytes();
+  for (const at::Tensor& tensor : tensors_of(module_)) bytes += tensor.nbytes();
   return bytes;
 }
 
@@ -90,8 +108,10 @@ void ScriptEngine::check_signature() const {
   bool fits = arguments.size() >= 3;
   for (size_t i = 1; i < arguments.size(); ++i) {
     found += (i > 1 ? ", " : "") + arguments[i].name();
-    fits = fits && (i <= 2 ? arguments[i].type()->isSubtypeOf(*c10::TensorType::get())
+    // Names are free, but a second input that says it is something else would be given the mask.
+    fits = fits && (i <= 2 ? c10::TensorType::get()->isSubtypeOf(*arguments[i].type())
                            : arguments[i].default_value().has_value());
+    fits = fits && !(i <= 2 && kOtherInputs.contains(arguments[i].name()));
   }
   if (!fits) fail(found + ")");
 }
@@ -108,9 +128,13 @@ void ScriptEngine::probe() {
   }
   const Run rows[] = {{0, 1, 0, short_length}, {1, 1, short_length, long_length}};
   const Batch batch{ids, {}, {}};
-  at::Tensor alone, together;
+  at::Tensor alone, again, together;
   try {
-    alone = at::cat({run_padded(batch, rows, rows + 1), run_padded(batch, rows + 1, rows + 2)});
+    const auto run_alone = [&] {
+      return at::cat({run_padded(batch, rows, rows + 1), run_padded(batch, rows + 1, rows + 2)});
+    };
+    alone = run_alone();
+    again = run_alone();
     together = run_padded(batch, rows, rows + 2);
   } catch (const c10::OutOfMemoryError&) {
     throw;
@@ -118,16 +142,37 @@ void ScriptEngine::probe() {
     throw;
   } catch (const std::exception& error) {
     const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-    const std::string reason = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
+    const std::string reason =
+        without_traceback(torch_error != nullptr ? torch_error->what_without_backtrace() : error.what());
+    refuse_move("torch says: " + reason);
     throw CoreError(
         ELECTRA_MODEL_LOAD_FAILED,
         path_ + " runs for one shape only, or not at all: forward fails on batches of 1 and 2 rows of " +
             std::to_string(short_length) + " and " + std::to_string(long_length) +
             " tokens; trace it with dynamic shapes (no sizes taken from the example inputs), or " +
-            "export the checkpoint with electra-classifier export. torch says: " + without_traceback(reason));
+            "export the checkpoint with electra-classifier export. torch says: " + reason);
   }
+  if (!together.isfinite().all().item<bool>()) refuse_move("its logits are not numbers there");
   const double tolerance = dtype_ == at::kFloat ? 1e-4 : 5e-2;
+  if (!at::allclose(alone, again, tolerance, tolerance, /*equal_nan=*/true)) {
+    throw CoreError(ELECTRA_CHECKPOINT_INVALID,
+                    path_ +
+                        " cannot be used: forward gives other logits for the same row each time, as with " +
+                        "dropout; call model.eval() before tracing it.");
+  }
   mixes_lengths_ = at::allclose(alone, together, tolerance, tolerance);
+}
+
+void ScriptEngine::refuse_move(const std::string& reason) const {
+  if (device_.is_cpu() && dtype_ == origin_.dtype) return;
+  // Throws by itself where the archive does not run at all.
+  const ScriptEngine as_made(path_, limits_, c10::Device(c10::kCPU), origin_.dtype);
+  throw CoreError(
+      ELECTRA_MODEL_LOAD_FAILED,
+      path_ + " runs on " + as_made.place() + ", but not on " + place() +
+          ", because its code holds to what it was made for; load it with device 'cpu' and dtype '" +
+          spell(origin_.dtype) + "', or export the checkpoint with electra-classifier export (" + reason +
+          ").");
 }
 
 at::Tensor ScriptEngine::run_padded(const Batch& batch, const Run* begin, const Run* end) {
@@ -155,8 +200,10 @@ at::Tensor ScriptEngine::checked_logits(const at::IValue& output, int64_t rows) 
   const std::string expected = c10::str(", expected logits of shape [", rows, ", ", limits_.num_labels,
                                         "] for ", rows, rows == 1 ? " row" : " rows");
   if (!logits.isTensor()) {
+    const std::string found =
+        output.isGenericDict() ? "a dictionary without \"logits\"" : "a " + output.tagKind();
     throw CoreError(ELECTRA_CHECKPOINT_INVALID,
-                    path_ + " cannot be used: forward gives " + output.tagKind() + expected + ".");
+                    path_ + " cannot be used: forward gives " + found + expected + ".");
   }
   const at::Tensor& tensor = logits.toTensor();
   if (tensor.dim() != 2 || tensor.size(1) != limits_.num_labels) {

@@ -149,7 +149,8 @@ describe('who may import whom', () => {
           file,
         )
       } else {
-        assert.deepEqual(included.filter(isTorch), [], file)
+        // The one test program that looks into a TorchScript module.
+        if (file !== 'native/test/retarget.cpp') assert.deepEqual(included.filter(isTorch), [], file)
         if (!/addon\/(?:addon|model)\./.test(file))
           assert.deepEqual(
             included.filter((path) => path === 'napi.h'),
