@@ -1,5 +1,5 @@
 import { chartRows } from './chart'
-import { cellText, counts, figureText, machineLines, sizesOf, titleOf, verdict } from './print'
+import { cellText, counts, figureText, machineLines, roundsLine, sizesOf, titleOf } from './print'
 import type { Report } from './report'
 import { COLUMNS } from './targets'
 
@@ -14,16 +14,15 @@ export function withMeasured(document: string, report: Report): string {
 }
 
 function measured(report: Report): string {
-  const { met, missed } = counts(report)
   const blocks = [
-    `Machine: ${machineLines(report.machine).join('. ')}. Medians of ${report.rounds} rounds, each in a process of its own, engines taking turns; ${met} targets met, ${missed} missed.`,
+    `Machine: ${machineLines(report.machine).join('. ')}. Figures are ${roundsLine(report)}. Targets: ${counts(report)}.`,
   ]
   if (chartRows(report).length) blocks.push('![Texts a second](performance.svg)')
   for (const size of sizesOf(report)) {
     const lines = report.comparisons.filter((line) => line.size === size)
     const rows = lines.map((line) => [
       `${line.ours} : ${line.peer}${line.note === undefined ? '' : ` (${line.note})`}${line.missing === undefined ? '' : ` (${line.missing})`}`,
-      ...line.cells.map((cell) => cellText(cell, line)),
+      ...line.cells.map(cellText),
     ])
     blocks.push(`### ${titleOf(size)}, how many times as fast as the peer`)
     blocks.push(table(['ours : peer', ...COLUMNS], rows))
@@ -33,12 +32,7 @@ function measured(report: Report): string {
     blocks.push(
       table(
         ['what', 'measured', 'promised', ''],
-        report.checks.map(({ what, figure, limit, met: kept }) => [
-          what,
-          figure,
-          limit ?? '',
-          limit === undefined ? '' : verdict(kept),
-        ]),
+        report.checks.map(({ what, figure, limit, verdict }) => [what, figure, limit ?? '', verdict ?? '']),
       ),
     )
   }

@@ -1,30 +1,25 @@
 import { SIZES } from './plan'
-import type { Cell, Figures, Line, Report } from './report'
+import type { Cell, Figures, Report, Verdict } from './report'
 import type { Machine } from './results'
 import { COLUMNS, type Column, type SizeName } from './targets'
 
-const WIDTH = 18
+const WIDTH = 20
 
 /** The report as text for a terminal: ratios first. */
 export function asText(report: Report): string {
-  const lines = [...machineLines(report.machine), `medians of ${report.rounds} rounds, a process each`, '']
+  const lines = [...machineLines(report.machine), roundsLine(report), '']
   for (const size of sizesOf(report)) {
     lines.push(`${titleOf(size)}: how many times as fast as the peer`)
     lines.push(row('', COLUMNS))
     for (const line of report.comparisons.filter((each) => each.size === size)) {
-      lines.push(
-        row(
-          `  ${line.ours} : ${line.peer}`,
-          line.cells.map((cell) => cellText(cell, line)),
-        ),
-      )
+      lines.push(row(`  ${line.ours} : ${line.peer}`, line.cells.map(cellText)))
       if (line.note !== undefined) lines.push(`      ${line.note}`)
       if (line.missing !== undefined) lines.push(`      ${line.missing}`)
     }
     lines.push('')
   }
-  for (const { what, figure, limit, met } of report.checks) {
-    lines.push(`${what}: ${figure}${limit === undefined ? '' : `   ${limit} ${verdict(met)}`}`)
+  for (const { what, figure, limit, verdict } of report.checks) {
+    lines.push(`${what}: ${figure}${limit === undefined ? '' : `   ${limit} ${verdict ?? ''}`}`)
   }
   for (const size of sizesOf(report)) {
     lines.push('', `${titleOf(size)}: milliseconds, and texts a second`)
@@ -40,8 +35,7 @@ export function asText(report: Report): string {
   }
   if (report.failures.length) lines.push('', 'without figures:')
   for (const { trial, reason } of report.failures) lines.push(`  ${trial}: ${reason}`)
-  const { met, missed } = counts(report)
-  lines.push('', `targets: ${met} met, ${missed} missed`)
+  lines.push('', `targets: ${counts(report)}`)
   return lines.join('\n')
 }
 
@@ -54,13 +48,18 @@ export function machineLines(machine: Machine): string[] {
   ]
 }
 
-/** A target without a figure was not reached. */
-export function counts(report: Report): { met: number; missed: number } {
-  const cells = report.comparisons.flatMap((line) => line.cells).filter(({ target }) => target !== undefined)
-  const verdicts = [...cells, ...report.checks.filter(({ limit }) => limit !== undefined)].map(
-    ({ met }) => met,
-  )
-  return { met: verdicts.filter(Boolean).length, missed: verdicts.filter((met) => !met).length }
+/** How much was measured, and how busy the machine was. */
+export function roundsLine({ rounds, load }: Report): string {
+  const [least, most] = load.map((each) => each.toFixed(1))
+  return `medians of ${rounds} rounds, a process each, engines taking turns; load average ${least ?? ''} to ${most ?? ''}`
+}
+
+export function counts(report: Report): string {
+  const cells = report.comparisons.flatMap((line) => line.cells)
+  const verdicts = [...cells, ...report.checks].map(({ verdict }) => verdict)
+  const count = (wanted: Verdict) => verdicts.filter((verdict) => verdict === wanted).length
+  const open = count('not measured')
+  return `${count('met')} met, ${count('missed')} missed${open ? `, ${open} not measured` : ''}`
 }
 
 export function sizesOf(report: Report): SizeName[] {
@@ -72,10 +71,10 @@ export function titleOf(name: SizeName): string {
   return `${name} (${size?.layers ?? 0} × ${size?.hidden ?? 0})`
 }
 
-export function cellText({ ratio, target }: Cell, line: Line): string {
-  if (ratio === undefined) return target === undefined ? '–' : `${line.missing ? '' : '? '}≥ ${target} missed`
-  const shown = `${ratio.toFixed(2)}×`
-  return target === undefined ? shown : `${shown} ≥ ${target} ${verdict(ratio >= target)}`
+export function cellText({ ratio, target, verdict }: Cell): string {
+  const figure = ratio === undefined ? '–' : `${ratio.toFixed(2)}×`
+  if (target === undefined) return figure
+  return verdict === 'not measured' ? `? ≥ ${target}` : `${figure} ≥ ${target} ${verdict ?? ''}`
 }
 
 export function figureText(column: Column, values: Figures['values']): string {
@@ -84,10 +83,6 @@ export function figureText(column: Column, values: Figures['values']): string {
   if (column.startsWith('stream'))
     return value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString('en')
   return value < 100 ? value.toFixed(2) : value.toFixed(0)
-}
-
-export function verdict(met: boolean | undefined): string {
-  return met === true ? 'met' : 'missed'
 }
 
 function row(head: string, cells: readonly string[]): string {

@@ -23,8 +23,11 @@ export interface Cell {
   /** How many times as fast as the peer. */
   ratio?: number
   target?: number
-  met?: boolean
+  /** Of a cell with a target. */
+  verdict?: Verdict
 }
+/** A target that a peer's failure left without a figure is neither met nor missed. */
+export type Verdict = 'met' | 'missed' | 'not measured'
 export interface Line {
   size: SizeName
   ours: string
@@ -44,11 +47,13 @@ export interface Check {
   what: string
   figure: string
   limit?: string
-  met?: boolean
+  verdict?: Verdict
 }
 export interface Report {
   machine: Machine
   rounds: string
+  /** Least and greatest load average of the minute before a trial; a quiet machine has its own trials' alone. */
+  load: [number, number]
   comparisons: Line[]
   figures: Figures[]
   checks: Check[]
@@ -67,6 +72,7 @@ export function report(results: Results, steps: readonly Step[], gold?: string):
   return {
     machine,
     rounds: roundsOf(steps),
+    load: loadOf(results),
     comparisons: sizes.flatMap((size) =>
       targets.COMPARISONS.flatMap((comparison) => lineOf(results, size, comparison, engines(size))),
     ),
@@ -98,22 +104,20 @@ function lineOf(results: Results, size: SizeName, comparison: Comparison, engine
   if (!engines.includes(ours) || (comparison.ours === `ours ${dtype}` && !comparison.target)) return []
   const wanted = comparison.target?.(machine.class, size) ?? {}
   const [own, their] = [speeds(results, size, ours), speeds(results, size, comparison.peer)]
-  const missing =
-    notOffered(results, size, ours) ??
-    results.failure(speedTrial(size, ours)) ??
-    results.failure(speedTrial(size, comparison.peer))
+  const own_missing = notOffered(results, size, ours) ?? results.failure(speedTrial(size, ours))
+  const missing = own_missing ?? results.failure(speedTrial(size, comparison.peer))
   const cells = targets.COLUMNS.map((column): Cell => {
+    const own_column = column === 'stream, sorted' ? 'stream' : column
+    const ratio = pairedRatio(times(own, own_column), times(their, column))
     const target = wanted[column]
-    const ratio = pairedRatio(
-      times(own, column === 'stream, sorted' ? 'stream' : column),
-      times(their, column),
-    )
     const known = Number.isFinite(ratio)
     return {
       column,
       ...(known && { ratio }),
-      ...(target !== undefined && { target }),
-      ...(known && target !== undefined && { met: ratio >= target }),
+      ...(target !== undefined && {
+        target,
+        verdict: known ? verdictOf(ratio >= target) : own_missing === undefined ? 'not measured' : 'missed',
+      }),
     }
   })
   const { note, peer } = comparison
@@ -127,6 +131,15 @@ function lineOf(results: Results, size: SizeName, comparison: Comparison, engine
       cells,
     },
   ]
+}
+
+function verdictOf(met: boolean): Verdict {
+  return met ? 'met' : 'missed'
+}
+
+function loadOf({ outcomes }: Results): [number, number] {
+  const loads = outcomes.flatMap(({ load, result }) => (result ? [load] : []))
+  return [Math.min(...loads), Math.max(...loads)]
 }
 
 function speeds(results: Results, size: SizeName, engine: string): Map<number, Speed> {
@@ -186,7 +199,7 @@ function promises(results: Results): Check[] {
         what: promised.what,
         figure: shown + (extra ?? ''),
         limit: at_most === undefined ? `≥ ${at_least ?? NaN}${unit}` : `≤ ${at_most}${unit}`,
-        met: at_most === undefined ? value >= (at_least ?? NaN) : value <= at_most,
+        verdict: verdictOf(at_most === undefined ? value >= (at_least ?? NaN) : value <= at_most),
       },
     ]
   })
@@ -203,7 +216,7 @@ function derived(results: Results, gold?: string): Check[] {
       what: 'padding in linear layers',
       figure: `0 %, for rows are packed (peers by 32: ${percent(padding.file)} in file order, ${percent(padding.sorted)} sorted)`,
       limit: '0 %',
-      met: true,
+      verdict: 'met',
     })
   }
   const reference = labels('PyTorch eager') ?? labels('onnxruntime fp32')
@@ -226,7 +239,7 @@ function derived(results: Results, gold?: string): Check[] {
       figure: `${loss.toFixed(2)} points (${score.toFixed(4)} against ${full.toFixed(4)})`,
       ...(engine === 'ours int8' && {
         limit: `≤ ${targets.INT8_F1_LOSS} points`,
-        met: loss <= targets.INT8_F1_LOSS,
+        verdict: verdictOf(loss <= targets.INT8_F1_LOSS),
       }),
     })
   }
