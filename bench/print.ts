@@ -43,7 +43,7 @@ export function machineLines(machine: Machine): string[] {
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`)
   return [
     `${machine.cpu}, ${machine.cpus} CPUs, ${machine.threads} threads (${machine.threads_rule}); ${machine.features.join(' ')}`,
-    `class ${machine.class}; commit ${machine.commit}, ${machine.date}${machine.quick ? ', quick' : ''}`,
+    `Class ${machine.class}; commit ${machine.commit}, ${machine.date}${machine.quick ? ', quick' : ''}`,
     versions.join(', '),
   ]
 }
