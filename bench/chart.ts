@@ -2,8 +2,8 @@ import { sizesOf, titleOf } from './print'
 import type { Report } from './report'
 import type { SizeName } from './targets'
 
-const WIDTH = 760
-const LABELS = 250
+const WIDTH = 800
+const LABELS = 280
 const BARS = 400
 const ROW = 22
 const HEAD = 38
