@@ -114,7 +114,7 @@ export function plan(machine: MachineClass, quick: boolean, files: (size: SizeNa
     peer: false,
     size: 'shipped',
     env: {},
-    timeout_s: quick ? 90 : 600,
+    timeout_s: quick ? 120 : 600,
     ...more,
   })
   const large: Partial<Trial> = { size: 'large', env: { BENCH_SAMPLE: '256' } }
