@@ -1,179 +1,228 @@
 /**
- * `npm run bench`: what the library promises, measured on this machine, each trial in a process of its own.
+ * `npm run bench`: what the library promises, measured on this machine beside its peers, each trial in a process of
+ * its own. Finished trials are kept in `bench/results/`, so a run that was cut short goes on where it was.
  *
- *   --texts FILE   CSV with a column `sentence` (default: the validation split beside the repository)
- *   --runs N       repetitions of each trial, medians are printed (default 3)
+ *   --quick        the model that ships alone, one round: under three minutes
  *   --json         one JSON object instead of text
+ *   --fresh        forget what this build has measured on this machine
+ *   --only TEXT    only trials whose name contains it, such as `large:` or `ours bf16`
+ *   --prepare      install the peers and make their files, and measure nothing
+ *   --write        write docs/performance.md and docs/performance.svg from the last results; measures nothing
+ *   --texts FILE   CSV with a column `sentence` (default: the validation split beside the repository)
  *
- * The peer, onnxruntime-node, is installed into bench/ on first use. Its ONNX file is made by Python with
- * torch, transformers, electra-classifier and onnx (BENCH_PYTHON, default python3) and kept in the cache.
+ * Peers are installed on first use: npm packages into bench/, Python's into the cache folder (or BENCH_PYTHON).
  */
-import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { cpus } from 'node:os'
-import { join, resolve } from 'node:path'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { openAddon } from '../lib/binding'
+import { parse } from 'csv-parse/sync'
+import { addonPath, openAddon } from '../lib/binding'
 import { SHIPPED_MODEL } from '../lib/checkpoint'
-import { cacheFolder } from '../lib/libtorch'
+import { findLibtorch } from '../lib/libtorch'
+import { chart } from './chart'
+import { withMeasured } from './document'
+import { plan, QUICK_SPEED, SIZES, type Step } from './plan'
+import { filesOf, lastLines, peerVersions, preparePeers, python, type Missing } from './prepare'
+import { asText, machineLines } from './print'
+import { report, type Report } from './report'
+import { fingerprint, newest, Results, type Machine, type Outcome } from './results'
+import { machineClass } from './targets'
 
 const ROOT = join(__dirname, '..')
-const { values } = parseArgs({
+const TRIALS = join(__dirname, 'trials')
+const RESULTS = join(__dirname, 'results')
+const { values: options } = parseArgs({
   options: {
-    texts: { type: 'string', default: join(ROOT, '..', 'shared', 'data', 'val_with_electra_preds.csv') },
-    runs: { type: 'string', default: '3' },
+    quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    fresh: { type: 'boolean', default: false },
+    prepare: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    texts: { type: 'string', default: join(ROOT, '..', 'shared', 'data', 'val_with_electra_preds.csv') },
   },
 })
-const runs = Number(values.runs)
-const texts = resolve(values.texts)
-if (!existsSync(texts)) {
-  console.error(`bench: there is no file of texts at ${texts}; pass one with --texts FILE.`)
-  process.exit(2)
+const texts = resolve(options.texts)
+const sizes = options.quick ? SIZES.slice(0, 1) : SIZES
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`)
 }
 
-const { threads, rule, features, model } = openAddon().cpuInfo()
-const BASE_ENV = { ...process.env, BENCH_TEXTS: texts, BENCH_THREADS: String(threads) }
-
-/** Runs a trial in a fresh process and returns what it printed, and how long the whole process took. */
-function trial(name: string, env: Record<string, string> = {}): { printed: unknown; seconds: number } {
-  const started = performance.now()
-  const printed = execFileSync(process.execPath, ['--expose-gc', join(__dirname, 'trials', `${name}.cjs`)], {
-    encoding: 'utf8',
-    env: { ...BASE_ENV, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  return { printed: JSON.parse(printed), seconds: (performance.now() - started) / 1000 }
-}
-
-function median(figures: readonly number[]): number {
-  const sorted = [...figures].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const [low, high] = [sorted[Math.ceil(sorted.length / 2) - 1], sorted[middle]]
-  return ((low ?? NaN) + (high ?? NaN)) / 2
-}
-
-function repeat<T>(run: () => T): T[] {
-  return Array.from({ length: runs }, run)
-}
-
-/** The peer's model file, made once for these weights. */
-function onnxModel(): string {
-  const weights = createHash('sha256').update(readFileSync(join(SHIPPED_MODEL, 'model.safetensors')))
-  const folder = join(cacheFolder(), 'bench')
-  const path = join(folder, `sentiment-minilm-l6-${weights.digest('hex').slice(0, 12)}.onnx`)
-  if (existsSync(path)) return path
-  mkdirSync(folder, { recursive: true })
-  const python = process.env.BENCH_PYTHON ?? 'python3'
-  execFileSync(python, [join(ROOT, 'scripts', 'export_onnx.py'), SHIPPED_MODEL, path], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
-  return path
-}
-
-function installPeers(): void {
-  if (existsSync(join(__dirname, 'node_modules', 'onnxruntime-node'))) return
-  // Its install script downloads CUDA libraries that a CPU comparison does not need.
-  execFileSync('npm', ['ci', '--ignore-scripts'], { cwd: __dirname, stdio: ['ignore', 'ignore', 'inherit'] })
-}
-
-interface Throughput {
-  texts_per_second: number
-  labels: string
-}
-
-function throughput(name: string, env: Record<string, string>): Throughput {
-  return trial(name, env).printed as Throughput
-}
-
-interface Row {
-  what: string
-  figure: string
-  promise?: string
-}
-
-function firstResult(): Row {
-  const seconds = median(repeat(() => trial('first-result').seconds))
+async function machine(): Promise<Machine> {
+  const { threads, rule, features, model } = openAddon().cpuInfo()
+  const { found } = await findLibtorch()
   return {
-    what: 'require to first result, whole process',
-    figure: `${seconds.toFixed(2)} s`,
-    promise: '≤ 1.0 s',
+    cpu: model,
+    class: machineClass(features),
+    features,
+    threads,
+    threads_rule: rule,
+    cpus: cpus().length,
+    versions: { Node: process.version, libtorch: found?.version ?? 'none', ...peerVersions() },
+    commit: commit(),
+    date: new Date().toISOString().slice(0, 10),
+    quick: options.quick,
   }
 }
 
-function eventLoop(): Row[] {
-  type Delays = Record<string, { p50_ms: number; p99_ms: number; max_ms: number; seconds: number }>
-  const printed = repeat(() => trial('event-loop').printed as Delays)
-  return Object.keys(printed[0] ?? {}).map((what) => {
-    const p99 = median(printed.map((delays) => delays[what]?.p99_ms ?? NaN))
-    const max = median(printed.map((delays) => delays[what]?.max_ms ?? NaN))
-    return {
-      what: `event-loop delay, ${what}`,
-      figure: `p99 ${p99.toFixed(1)} ms (longest ${max.toFixed(1)} ms)`,
-      promise: '≤ 10 ms',
-    }
-  })
-}
-
-function memory(): Row {
-  const { after_5000, after_50000 } = trial('memory').printed as Record<string, number>
-  const ratio = (after_50000 ?? NaN) / (after_5000 ?? NaN)
-  const megabytes = (bytes = NaN): string => `${(bytes / 1e6).toFixed(0)} MB`
-  return {
-    what: 'resident memory after 50,000 texts against after 5,000',
-    figure: `${ratio.toFixed(3)} × (${megabytes(after_50000)} / ${megabytes(after_5000)})`,
-    promise: '≤ 1.02 ×',
+function commit(): string {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty'], { cwd: ROOT, encoding: 'utf8' }).trim()
+  } catch {
+    return 'unknown'
   }
 }
 
-/** Ours and the peer's trials take turns, so that a machine that slows down slows both. */
-function againstOnnxruntime(): Row[] {
-  installPeers()
-  const BENCH_ONNX = onnxModel()
-  const trials = repeat(() => ({
-    fp32: throughput('throughput-electra', { BENCH_DTYPE: 'fp32' }),
-    auto: throughput('throughput-electra', { BENCH_DTYPE: 'auto' }),
-    file: throughput('throughput-onnxruntime', { BENCH_ONNX, BENCH_ORDER: 'file' }),
-    sorted: throughput('throughput-onnxruntime', { BENCH_ONNX, BENCH_ORDER: 'sorted' }),
-  }))
-  const rate = (name: 'fp32' | 'auto' | 'file' | 'sorted'): number =>
-    median(trials.map((each) => each[name].texts_per_second))
-  const [first] = trials
-  const differing = Array.from(first?.fp32.labels ?? '').filter(
-    (label, i) => label !== first?.file.labels[i],
-  ).length
-  const against = (ours: 'fp32' | 'auto', peer: 'file' | 'sorted'): Row => ({
-    what: `throughput, ours ${ours} against onnxruntime-node fp32, ${peer === 'file' ? 'file order by 32' : 'sorted by length, by 32'}`,
-    figure: `${(rate(ours) / rate(peer)).toFixed(2)} × (${rate(ours).toFixed(0)} / ${rate(peer).toFixed(0)} texts/s)`,
-  })
-  return [
-    against('fp32', 'file'),
-    against('fp32', 'sorted'),
-    against('auto', 'file'),
-    against('auto', 'sorted'),
-    { what: 'labels that differ, ours fp32 against onnxruntime-node', figure: String(differing) },
+/** Results belong to one build of the library and the bench, on one machine, over one file of texts. */
+function resultsPath(about: Machine): string {
+  const binaries = dirname(addonPath() ?? '')
+  const code = [
+    ...readdirSync(join(ROOT, 'dist'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.js'))
+      .map((name) => join(ROOT, 'dist', name)),
+    ...readdirSync(binaries)
+      .filter((name) => /\.(node|so|dylib|dll)$/.test(name))
+      .map((name) => join(binaries, name)),
+    ...readdirSync(TRIALS)
+      .filter((name) => /\.(cjs|py)$/.test(name))
+      .map((name) => join(TRIALS, name)),
+    texts,
   ]
+  const { cpu, features, threads, versions } = about
+  const facts = [cpu, features.join(' '), String(threads), JSON.stringify(versions)]
+  return join(RESULTS, `${about.quick ? 'quick' : 'full'}-${fingerprint(code, facts)}.jsonl`)
 }
 
-const rows = [...againstOnnxruntime(), firstResult(), ...eventLoop(), memory()]
-const machine = {
-  cpu: model,
-  cpus: cpus().length,
-  threads,
-  rule,
-  features,
-  node: process.version,
-  runs,
+/** Gold labels of the shipped model's stream, a digit each; undefined where the file has none. */
+function goldLabels(quick: boolean): string | undefined {
+  if (!existsSync(texts)) return undefined
+  const rows = parse<{ label?: string }>(readFileSync(texts), { columns: true })
+  const { label2id } = JSON.parse(readFileSync(join(SHIPPED_MODEL, 'config.json'), 'utf8')) as {
+    label2id: Record<string, number>
+  }
+  const count = quick ? Math.min(QUICK_SPEED.sample, rows.length) : rows.length
+  const sample = Array.from({ length: count }, (_, index) => rows[Math.floor((index * rows.length) / count)])
+  const labels = sample.map((row) => label2id[row?.label ?? ''])
+  return labels.includes(undefined) ? undefined : labels.join('')
 }
-if (values.json) {
-  console.log(JSON.stringify({ machine, rows }, null, 2))
-} else {
-  console.log(
-    `${machine.cpu}, ${machine.threads} threads (${rule}), ${features.join(' ')}, Node ${machine.node}`,
-  )
-  console.log(`medians of ${runs} runs, each in a process of its own\n`)
-  for (const { what, figure, promise } of rows) {
-    console.log(`${what}\n    ${figure}${promise === undefined ? '' : `   (promised: ${promise})`}`)
+
+function whyNot({ trial }: Step, missing: Missing): string | undefined {
+  if (!trial.peer) return undefined
+  return missing.files.get(trial.size) ?? (trial.script.endsWith('.cjs') ? missing.npm : undefined)
+}
+
+/** Runs a trial in a fresh process; whatever goes wrong is its outcome. */
+function measure({ trial, round }: Step, threads: number): Outcome {
+  const script = join(TRIALS, trial.script)
+  const size = SIZES.find(({ name }) => name === trial.size)
+  const [command, args] = script.endsWith('.py')
+    ? [python(), [script]]
+    : [process.execPath, ['--expose-gc', script]]
+  const [load = NaN] = loadavg()
+  const about = { trial: trial.id, round, at: new Date().toISOString(), load }
+  const started = performance.now()
+  const ended = spawnSync(command, args, {
+    encoding: 'utf8',
+    env: {
+      ...process.env,
+      BENCH_TEXTS: texts,
+      BENCH_THREADS: String(threads),
+      ...(size && { BENCH_MODEL: filesOf(size).model }),
+      // OpenMP's default would be every CPU that it sees.
+      OMP_NUM_THREADS: String(threads),
+      ...trial.env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: trial.timeout_s * 1000,
+    killSignal: 'SIGKILL',
+    maxBuffer: 1 << 28,
+  })
+  const outcome = { ...about, seconds: (performance.now() - started) / 1000 }
+  if (ended.error && 'code' in ended.error && ended.error.code === 'ETIMEDOUT') {
+    return { ...outcome, failure: `it took longer than ${trial.timeout_s} s` }
+  }
+  if (ended.error) return { ...outcome, failure: ended.error.message }
+  if (ended.status !== 0) {
+    const how = ended.signal ?? `exit code ${ended.status ?? '?'}`
+    return { ...outcome, failure: lastLines(ended.stderr) || how }
+  }
+  try {
+    const printed = ended.stdout.trim().split('\n').at(-1) ?? ''
+    return { ...outcome, result: JSON.parse(printed) as Record<string, unknown> }
+  } catch {
+    return { ...outcome, failure: `it printed no JSON: ${lastLines(ended.stdout)}` }
   }
 }
+
+function runAll(steps: readonly Step[], results: Results, missing: Missing): void {
+  const begun = performance.now()
+  const wanted = steps.filter(({ trial }) => trial.id.includes(options.only))
+  const open = wanted.filter(({ trial, round }) => !results.has(trial.id, round))
+  say(`${open.length} steps to run, ${wanted.length - open.length} are in ${results.path}`)
+  open.forEach((step, index) => {
+    const { trial, round } = step
+    const minutes = ((performance.now() - begun) / 60_000).toFixed(1)
+    const head = `[${index + 1}/${open.length}, ${minutes} min, load ${loadavg()[0]?.toFixed(1) ?? '?'}] ${trial.id}, round ${round} of ${trial.rounds}`
+    const reason = whyNot(step, missing)
+    const outcome =
+      reason === undefined
+        ? measure(step, results.machine.threads)
+        : { trial: trial.id, round, at: new Date().toISOString(), load: NaN, seconds: 0, failure: reason }
+    results.add(outcome)
+    say(
+      `${head}: ${outcome.failure === undefined ? `${outcome.seconds.toFixed(1)} s` : `failed: ${outcome.failure}`}`,
+    )
+  })
+}
+
+function write(): void {
+  const path = newest(RESULTS, options.quick)
+  if (path === undefined) throw new Error('there are no results of a whole run; run `npm run bench` first')
+  const results = Results.read(path)
+  const done = reportOf(results)
+  const docs = join(ROOT, 'docs')
+  const document = join(docs, 'performance.md')
+  writeFileSync(document, withMeasured(readFileSync(document, 'utf8'), done))
+  writeFileSync(join(docs, 'performance.svg'), chart(done))
+  say(`docs/performance.md and docs/performance.svg were written from ${path}`)
+}
+
+function reportOf(results: Results): Report {
+  const { quick, class: kind } = results.machine
+  const steps = plan(kind, quick, () => ({ model: '', peers: '' }))
+  return report(results, steps, goldLabels(quick))
+}
+
+async function main(): Promise<void> {
+  if (options.write) {
+    write()
+    return
+  }
+  if (!existsSync(texts)) {
+    throw new Error(`there is no file of texts at ${texts}; pass one with --texts FILE`)
+  }
+  const missing = preparePeers(sizes, say)
+  if (options.prepare) {
+    if (missing.npm !== undefined || missing.files.size) process.exitCode = 1
+    return
+  }
+  const about = await machine()
+  say(machineLines(about).join('\n'))
+  const results = Results.open(resultsPath(about), about, options.fresh)
+  const steps = plan(about.class, about.quick, (name) => {
+    const size = SIZES.find((each) => each.name === name)
+    if (!size) throw new Error(`there is no size ${name}`)
+    return filesOf(size)
+  })
+  runAll(steps, results, missing)
+  const done = reportOf(results)
+  console.log(options.json ? JSON.stringify(done, null, 2) : `\n${asText(done)}`)
+}
+
+main().catch((error: unknown) => {
+  say(`bench: ${error instanceof Error ? error.message : String(error)}.`)
+  process.exitCode = 2
+})

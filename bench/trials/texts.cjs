@@ -1,11 +1,21 @@
 'use strict'
-// The texts that every trial scores: one column of a CSV, in file order.
+// The texts that every trial scores: one column of a CSV.
 const { readFileSync } = require('node:fs')
 const { parse } = require('csv-parse/sync')
 
-/** `count` texts of the file, from its beginning again where it has fewer. */
-module.exports = function texts(count) {
-  const rows = parse(readFileSync(process.env.BENCH_TEXTS), { columns: true })
-  const column = rows.map((row) => row.sentence)
-  return Array.from({ length: count ?? column.length }, (_, index) => column[index % column.length])
+function column() {
+  return parse(readFileSync(process.env.BENCH_TEXTS), { columns: true }).map((row) => row.sentence)
+}
+
+/** `count` texts of the file in its order, from its beginning again where it has fewer. */
+exports.texts = function texts(count) {
+  const all = column()
+  return Array.from({ length: count }, (_, index) => all[index % all.length])
+}
+
+/** The texts of a stream in file order: all of them, or `BENCH_SAMPLE` of them, evenly spaced. */
+exports.stream = function stream() {
+  const all = column()
+  const count = Math.min(Number(process.env.BENCH_SAMPLE) || all.length, all.length)
+  return Array.from({ length: count }, (_, index) => all[Math.floor((index * all.length) / count)])
 }
