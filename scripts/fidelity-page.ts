@@ -82,10 +82,9 @@ export const spellPath = ({ kind, transformers, attn }: Path): string =>
 
 /** Whether a row meets what is demanded of it; undefined where nothing is. */
 function meets(row: Measured): boolean | undefined {
+  if (row.dtype !== 'fp32' && row.group !== 'shipped') return undefined
   if ('refused' in row) return false
-  if (row.dtype === 'fp32') return row.largest <= PARITY[row.group]
-  if (row.group === 'shipped') return agreement(row, row.rows) >= AGREEMENT
-  return undefined
+  return row.dtype === 'fp32' ? row.largest <= PARITY[row.group] : agreement(row, row.rows) >= AGREEMENT
 }
 
 function table(rows: readonly Measured[]): string[] {

@@ -316,7 +316,7 @@ async function main(): Promise<void> {
           measured.push({ ...row, ...compared })
         } catch (error) {
           if (!(error instanceof ElectraError)) throw error
-          measured.push({ ...row, refused: error.message })
+          measured.push({ ...row, refused: error.message.replaceAll(`${variant.folder}/`, '') })
         }
         const seconds = ((performance.now() - started) / 1000).toFixed(1)
         console.error(`${variant.name}, ${spellPath(path)}, ${dtype}: ${seconds} s`)

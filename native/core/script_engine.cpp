@@ -167,12 +167,10 @@ void ScriptEngine::refuse_move(const std::string& reason) const {
   if (device_.is_cpu() && dtype_ == origin_.dtype) return;
   // Throws by itself where the archive does not run at all.
   const ScriptEngine as_made(path_, limits_, c10::Device(c10::kCPU), origin_.dtype);
-  throw CoreError(
-      ELECTRA_MODEL_LOAD_FAILED,
-      path_ + " runs on " + as_made.place() + ", but not on " + place() +
-          ", because its code holds to what it was made for; load it with device 'cpu' and dtype '" +
-          spell(origin_.dtype) + "', or export the checkpoint with electra-classifier export (" + reason +
-          ").");
+  throw CoreError(ELECTRA_MODEL_LOAD_FAILED,
+                  path_ + " runs on " + as_made.place() + ", but not on " + place() + " (" + reason +
+                      "); load it with device 'cpu' and dtype '" + spell(origin_.dtype) +
+                      "', or export the checkpoint with electra-classifier export.");
 }
 
 at::Tensor ScriptEngine::run_padded(const Batch& batch, const Run* begin, const Run* end) {
