@@ -1,18 +1,16 @@
 import { once } from 'node:events'
-import { ElectraClassifier } from '../classifier'
-import type { LoadOptions, TextInput } from '../types'
+import type { ElectraClassifier } from '../classifier'
+import type { TextInput } from '../types'
 import { InputError } from './endings'
 import { fromArguments, fromFile, fromStdin, MAX_TEXT_CHARS, type Input } from './input'
-import { withModelSource, type ModelSourceArguments } from './model-source'
+import { loadModel, type ModelArguments } from './load-model'
 import { writerOf, type Format } from './output'
 import { Progress } from './progress'
 
-export interface ClassifyArguments
-  extends Pick<LoadOptions, 'device' | 'dtype' | 'threads'>, ModelSourceArguments {
+export interface ClassifyArguments extends ModelArguments {
   file?: string
   column?: string
   pairColumn?: string
-  model?: string
   format: Format
   topK?: number
 }
@@ -23,18 +21,8 @@ export async function classify(
   given: ClassifyArguments,
   signal: AbortSignal,
 ): Promise<void> {
-  const { model, device, dtype, threads } = given
   const input = await openInput(texts, given)
-  const options = {
-    ...(device !== undefined && { device }),
-    ...(dtype !== undefined && { dtype }),
-    ...(threads !== undefined && { threads }),
-  }
-  const classifier = await withModelSource(given, signal, (source) =>
-    model === undefined
-      ? ElectraClassifier.load(undefined, { ...options, ...source })
-      : ElectraClassifier.load(model, { ...options, ...source }),
-  )
+  const classifier = await loadModel(given, signal)
   const { labels, config, info } = classifier
   if (given.topK !== undefined && given.topK > labels.length) {
     throw new InputError(`--top-k ${given.topK} is too many: the model has ${labels.length} labels.`)

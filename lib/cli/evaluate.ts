@@ -2,21 +2,19 @@ import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { openBinding } from '../binding'
 import { openCheckpoint, SHIPPED_MODEL, type ReadArchive } from '../checkpoint'
-import { ElectraClassifier } from '../classifier'
-import type { LoadOptions, ModelConfig } from '../types'
+import type { ElectraClassifier } from '../classifier'
+import type { ModelConfig } from '../types'
 import { InputError } from './endings'
 import { json, table, writeReports } from './evaluation-output'
 import { checkRows, type Checked, type Columns } from './evaluation-rows'
 import { score, type Job, type Scorer } from './evaluation-run'
 import { fieldsFromFile, MAX_TEXT_CHARS } from './input'
-import { withModelSource, type ModelSourceArguments } from './model-source'
+import { loadModel, type ModelArguments } from './load-model'
 import { PREDICTIONS, Resumption, type Kept, type Result } from './predictions-file'
 
-export interface EvaluateArguments
-  extends Columns, Pick<LoadOptions, 'device' | 'dtype' | 'threads'>, ModelSourceArguments {
+export interface EvaluateArguments extends Columns, ModelArguments {
   output?: string
   format: 'table' | 'json'
-  model?: string
   resume?: boolean
   ignoreUnknownLabels?: boolean
 }
@@ -103,17 +101,7 @@ async function openScorer(
     refuseOtherProblems(source, labels, config)
     return { name: predictions, labels }
   }
-  const { device, dtype, threads } = given
-  const options = {
-    ...(device !== undefined && { device }),
-    ...(dtype !== undefined && { dtype }),
-    ...(threads !== undefined && { threads }),
-  }
-  const classifier = await withModelSource(given, signal, (source) =>
-    model === undefined
-      ? ElectraClassifier.load(undefined, { ...options, ...source })
-      : ElectraClassifier.load(model, { ...options, ...source }),
-  )
+  const classifier = await loadModel(given, signal)
   const { labels, config, info } = classifier
   refuseOtherProblems(info.source, labels, config)
   return { name: basename(info.source), labels, classifier }
