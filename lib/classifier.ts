@@ -1,32 +1,23 @@
 // For the declarations: a consumer whose `lib` is older would not know Symbol.asyncDispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { untilAborted } from './abort'
-import {
-  openAddon,
-  openBinding,
-  toElectraError,
-  type ArchiveFile,
-  type Binding,
-  type LoadSpec,
-  type Model,
-} from './binding'
-import { openCheckpoint, SHIPPED_MODEL, type Checkpoint } from './checkpoint'
-import { toClassification, weightedMean } from './classification'
+import { openAddon, openBinding, type Model } from './binding'
+import type { Checkpoint } from './checkpoint'
+import { toClassification } from './classification'
 import { ElectraError } from './errors'
-import { locateModel, type HubSettings } from './hub/locate'
-import { inOrder, type Started } from './in-order'
+import { inOrder } from './in-order'
+import { failureOf, openSource, weightsOf } from './open-model'
 import {
   checkClassifyOptions,
   checkInput,
   checkLoadOptions,
   checkRows,
-  checkSourceOptions,
   type ClassifySettings,
 } from './options'
-import { Pacer } from './pacer'
 import { whyNoPairs } from './pairs'
 import { Scheduler, type Call } from './scheduler'
-import { windows, type Encoding, type Tokenizer } from './tokenizer'
+import { TextScorer } from './text-scorer'
+import type { Tokenizer } from './tokenizer'
 import type {
   Classification,
   ClassifierInfo,
@@ -34,7 +25,6 @@ import type {
   LoadOptions,
   ModelConfig,
   PairTokenization,
-  SourceOptions,
   TextInput,
   TextPair,
   Tokenization,
@@ -52,11 +42,6 @@ const MAX_BATCH_TOKENS = { cpu: 1024, cuda: 16384 }
 
 /** Batches' worth of tokens that one call has under way: bounds its memory, and how long others wait. */
 const BATCHES_AHEAD = 8
-
-/** A text longer than this is tokenized in steps, with turns of the event loop between them. */
-const ONE_STEP_CHARS = 4096
-
-const pacer = new Pacer()
 
 /**
  * A loaded model that classifies text. Scoring runs in native code on threads of its own, so the event loop
@@ -87,6 +72,7 @@ export class ElectraClassifier<Label extends string = string> {
   readonly #model: Model
   readonly #tokenizer: Tokenizer
   readonly #scheduler: Scheduler
+  readonly #scorer: TextScorer<Label>
   readonly #max_length: number
   /** How many token types the engine tells apart. */
   readonly #token_types: number
@@ -115,6 +101,10 @@ export class ElectraClassifier<Label extends string = string> {
       (input_ids, cu_seqlens, token_type_ids) => model.forward(input_ids, cu_seqlens, token_type_ids),
       this.device === 'cpu' ? MAX_BATCH_TOKENS.cpu : MAX_BATCH_TOKENS.cuda,
       info.mixes_lengths,
+    )
+    const { labels, info: facts } = this
+    this.#scorer = new TextScorer(this.#tokenizer, this.#scheduler, (logits, num_tokens, truncated) =>
+      toClassification(labels, logits, num_tokens, truncated, facts.score_function),
     )
   }
 
@@ -229,7 +219,10 @@ export class ElectraClassifier<Label extends string = string> {
     const settings = checkClassifyOptions(options, this.#max_length)
     if (!Array.isArray(input)) {
       const text = this.#check(input, 'text', settings)
-      return this.#guard(settings.signal, async (call) => (await this.#start(text, settings, call)).result)
+      return this.#guard(
+        settings.signal,
+        async (call) => (await this.#scorer.start(text, settings, call)).result,
+      )
     }
     // A copy, so that the caller may reuse the array at once.
     const texts = Array.from<unknown, TextInput>(input, (text, index) =>
@@ -360,7 +353,7 @@ export class ElectraClassifier<Label extends string = string> {
         texts,
         (text) => {
           const checked = this.#check(text, `texts[${index++}]`, settings)
-          return this.#start(checked, settings, call)
+          return this.#scorer.start(checked, settings, call)
         },
         BATCHES_AHEAD * this.#scheduler.max_batch_tokens,
         settings.signal,
@@ -369,56 +362,6 @@ export class ElectraClassifier<Label extends string = string> {
       throw failureOf(error, settings.signal)
     } finally {
       call.cancelled = true
-    }
-  }
-
-  /** Tokenizes a text and submits its rows; the result comes when they are scored. */
-  async #start(
-    text: TextInput,
-    settings: ClassifySettings,
-    call: Call,
-  ): Promise<Started<Classification<Label>>> {
-    const { max_length, long_text } = settings
-    await pacer.turn()
-    const encoding = await this.#encode(text, long_text === 'window' ? Infinity : max_length, call)
-    const num_tokens = encoding.ids.length
-    if (encoding.truncated && long_text === 'error') {
-      throw new ElectraError(
-        'INPUT_TOO_LONG',
-        typeof text === 'string'
-          ? `The text that begins ${beginning(text)} has more than ${max_length} tokens; shorten it, or pass long_text: 'truncate' or 'window'.`
-          : `The pair that begins ${beginning(text.text)} and ${beginning(text.text_pair)} has more than ${max_length} tokens; shorten it, or pass long_text: 'truncate'.`,
-      )
-    }
-    if (num_tokens <= max_length) {
-      const result = this.#scheduler
-        .submit(encoding, call)
-        .then((logits) => this.#classification(Array.from(logits), num_tokens, encoding.truncated))
-      return { cost: num_tokens, result }
-    }
-    const parts = windows(encoding.ids, max_length)
-    const scored = Promise.all(parts.map((part) => this.#scheduler.submit(part, call)))
-    const result = scored.then((rows) => {
-      const weights = parts.map((part) => part.weight)
-      return this.#classification(weightedMean(rows, weights), num_tokens, false)
-    })
-    return { cost: num_tokens, result }
-  }
-
-  #classification(logits: number[], num_tokens: number, truncated: boolean): Classification<Label> {
-    return toClassification(this.labels, logits, num_tokens, truncated, this.info.score_function)
-  }
-
-  /** Long texts are tokenized in steps, with turns of the event loop between them. */
-  async #encode(text: TextInput, max_length: number, call: Call): Promise<Encoding> {
-    const length = typeof text === 'string' ? text.length : text.text.length + text.text_pair.length
-    if (length <= ONE_STEP_CHARS) return this.#tokenizer.encode(text, max_length)
-    const steps = this.#tokenizer.encodeInSteps(text, max_length)
-    for (;;) {
-      const step = steps.next()
-      if (step.done) return step.value
-      if (call.cancelled) throw new Error('The call was cancelled.')
-      await pacer.turn()
     }
   }
 
@@ -433,74 +376,6 @@ export class ElectraClassifier<Label extends string = string> {
       call.cancelled = true
     }
   }
-}
-
-/**
- * Writes a checkpoint folder as one self-contained TorchScript archive: weights in fp32, config and tokenizer
- * inside, dynamic in batch and length. The file runs here on any device, and in Python with
- * `torch.jit.load(out)(input_ids, attention_mask)`, for pairs with `token_type_ids` as a third argument.
- *
- * @param source checkpoint folder or hub id; the model that ships where it is undefined
- * @param out path of the archive; an existing file is replaced, atomically
- * @param options where the model is found
- * @example
- * ```ts
- * await exportArchive('models/my-electra', 'my-electra.pt')
- * const classifier = await ElectraClassifier.load('my-electra.pt')
- * ```
- */
-export async function exportArchive(
-  source: string | undefined,
-  out: string,
-  options: SourceOptions = {},
-): Promise<void> {
-  const settings = checkSourceOptions(source, options)
-  if (typeof out !== 'string' || out === '')
-    throw new TypeError('out must be the path of the archive to write.')
-  try {
-    const opening = openBinding()
-    const [{ addon }, { checkpoint }] = await Promise.all([opening, openSource(source, settings, opening)])
-    if (checkpoint.kind !== 'checkpoint') {
-      throw new ElectraError(
-        'CHECKPOINT_INVALID',
-        `${checkpoint.source} is an archive already; export takes a checkpoint folder.`,
-      )
-    }
-    const encoder = new TextEncoder()
-    const files: ArchiveFile[] = [...checkpoint.files].map(([name, text]) => ({
-      name,
-      bytes: encoder.encode(text),
-    }))
-    const spec = { ...weightsOf(checkpoint), device: 'cpu', dtype: 'fp32', threads: 1 } as const
-    await addon.exportArchive(spec, out, files)
-  } catch (error) {
-    throw failureOf(error, settings.signal)
-  }
-}
-
-/** Finds a model and reads all of it but the weights; nothing is downloaded unless the binding opens. */
-async function openSource(
-  source: string | undefined,
-  settings: HubSettings,
-  opening: Promise<Binding>,
-): Promise<{ checkpoint: Checkpoint; notes: string[] }> {
-  const { path, notes } = await locateModel(source ?? SHIPPED_MODEL, settings, opening)
-  const checkpoint = await openCheckpoint(path, async (archive) => (await opening).addon.readArchive(archive))
-  return { checkpoint, notes }
-}
-
-function weightsOf(checkpoint: Checkpoint): Pick<LoadSpec, 'kind' | 'path' | 'config'> {
-  return { kind: checkpoint.kind, path: checkpoint.weights, config: checkpoint.config_text }
-}
-
-/** An abort's reason stays the very value that the caller gave; any other failure becomes an error of ours. */
-function failureOf(error: unknown, signal: AbortSignal | undefined): unknown {
-  return signal?.aborted && error === signal.reason ? error : toElectraError(error)
-}
-
-/** The beginning of a text, as a message quotes it. */
-function beginning(text: string): string {
-  return JSON.stringify(text.slice(0, 40))
 }
 
 function isIterable(value: unknown): boolean {

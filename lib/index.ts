@@ -1,7 +1,8 @@
-export { ElectraClassifier, exportArchive } from './classifier'
+export { ElectraClassifier } from './classifier'
 export type { ShippedLabel } from './classifier'
 export { ElectraError } from './errors'
 export type { ErrorCode } from './errors'
+export { exportArchive } from './export-archive'
 export type {
   Classification,
   ClassifierInfo,

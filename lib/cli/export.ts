@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join, resolve } from 'node:path'
-import { exportArchive } from '../classifier'
+import { exportArchive } from '../export-archive'
 import { InputError } from './endings'
 import { withModelSource, type ModelSourceArguments } from './model-source'
 

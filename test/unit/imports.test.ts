@@ -79,8 +79,11 @@ describe('who may import whom', () => {
     assert.deepEqual(imports('lib/scheduler.ts'), ['./batch'])
   })
 
-  it('lets only classifier and the command line use binding, and only binding the native contract', () => {
-    assert.deepEqual(offenders(/\/binding$/, /classifier\.ts|binding\.ts|cli\//), [])
+  it('lets only what loads or exports a model, and the command line, use binding, and only binding the native contract', () => {
+    assert.deepEqual(
+      offenders(/\/binding$/, /(?:classifier|open-model|export-archive|binding)\.ts|cli\//),
+      [],
+    )
     assert.deepEqual(offenders(/\.\.\/binding$/, /lib\/binding\.ts|cli\//), [])
   })
 
@@ -88,8 +91,8 @@ describe('who may import whom', () => {
     assert.deepEqual(offenders(/\/classifier$/, /index\.ts|cli\//), [])
   })
 
-  it('lets only classifier and options use hub, and hub neither binding nor classifier', () => {
-    assert.deepEqual(offenders(/\/hub\//, /classifier\.ts|options\.ts/), [])
+  it('lets only what opens a model, and options, use hub, and hub neither binding nor classifier', () => {
+    assert.deepEqual(offenders(/\/hub\//, /open-model\.ts|options\.ts/), [])
     const foreign = lib
       .filter((file) => file.startsWith('lib/hub/'))
       .flatMap(imports)

@@ -1,0 +1,23 @@
+import { toElectraError, type Binding, type LoadSpec } from './binding'
+import { openCheckpoint, SHIPPED_MODEL, type Checkpoint } from './checkpoint'
+import { locateModel, type HubSettings } from './hub/locate'
+
+/** Finds a model and reads all of it but the weights; nothing is downloaded unless the binding opens. */
+export async function openSource(
+  source: string | undefined,
+  settings: HubSettings,
+  opening: Promise<Binding>,
+): Promise<{ checkpoint: Checkpoint; notes: string[] }> {
+  const { path, notes } = await locateModel(source ?? SHIPPED_MODEL, settings, opening)
+  const checkpoint = await openCheckpoint(path, async (archive) => (await opening).addon.readArchive(archive))
+  return { checkpoint, notes }
+}
+
+export function weightsOf(checkpoint: Checkpoint): Pick<LoadSpec, 'kind' | 'path' | 'config'> {
+  return { kind: checkpoint.kind, path: checkpoint.weights, config: checkpoint.config_text }
+}
+
+/** An abort's reason stays the very value that the caller gave; any other failure becomes an error of ours. */
+export function failureOf(error: unknown, signal: AbortSignal | undefined): unknown {
+  return signal?.aborted && error === signal.reason ? error : toElectraError(error)
+}
