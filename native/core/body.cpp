@@ -72,15 +72,14 @@ Body::Body(const ElectraConfig& config, TensorMap& tensors, const Serving& servi
   layers_.reserve(config.num_hidden_layers);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
     stop.check();
-    const std::string layer = body + "encoder.layer." + std::to_string(i) + ".";
-    const std::string self = layer + "attention.self.";
+    const LayerModules layer = layer_modules(config, i);
     layers_.push_back({
-        take_linear(tensors, {self + "query", self + "key", self + "value"}, serving),
-        take_linear(tensors, {layer + "attention.output.dense"}, serving),
-        take_linear(tensors, {layer + "intermediate.dense"}, serving),
-        take_linear(tensors, {layer + "output.dense"}, serving),
-        take_norm(tensors, layer + "attention.output.LayerNorm", eps, device, serving.dtype),
-        take_norm(tensors, layer + "output.LayerNorm", eps, device, serving.dtype),
+        take_linear(tensors, layer.query_key_value, serving),
+        take_linear(tensors, {layer.attention_output}, serving),
+        take_linear(tensors, {layer.intermediate}, serving),
+        take_linear(tensors, {layer.output}, serving),
+        take_norm(tensors, layer.attention_norm, eps, device, serving.dtype),
+        take_norm(tensors, layer.output_norm, eps, device, serving.dtype),
     });
     const Layer& added = layers_.back();
     bytes_ += added.query_key_value.bytes() + added.attention_output.bytes() + added.intermediate.bytes() +

@@ -16,7 +16,7 @@
 #include "core/checkpoint/archive.h"
 #include "core/checkpoint/weights.h"
 #include "core/config.h"
-#include "core/cpu/encoder.h"
+#include "core/cpu/choose_kernels.h"
 #include "core/device.h"
 #include "core/electra_engine.h"
 #include "core/error.h"
@@ -120,7 +120,7 @@ struct ChosenDtype {
 };
 
 ChosenDtype choose_dtype(const electra_load_spec& spec, c10::Device device, bool script) {
-  if (spec.dtype == ELECTRA_INT8 && (script || !device.is_cpu() || cpu::Encoder::int8_kernels() == nullptr)) {
+  if (spec.dtype == ELECTRA_INT8 && (script || !device.is_cpu() || cpu::int8_kernels() == nullptr)) {
     const std::string why = script            ? "an archive's own forward has no int8"
                             : device.is_cpu() ? "this CPU has no AVX2"
                                               : "int8 runs on the CPU only";
@@ -132,7 +132,7 @@ ChosenDtype choose_dtype(const electra_load_spec& spec, c10::Device device, bool
   if (spec.cpu_dtype == ELECTRA_BF16) {
     return {ELECTRA_BF16, "The dtype is bf16 because this CPU multiplies bf16 in hardware."};
   }
-  if (spec.cpu_dtype == ELECTRA_FP16 && cpu::Encoder::kernels_for(at::kHalf) != nullptr) {
+  if (spec.cpu_dtype == ELECTRA_FP16 && cpu::kernels_for(at::kHalf) != nullptr) {
     return {ELECTRA_FP16,
             "The dtype is fp16, which weights are kept in and multiplied from in fp32, because this CPU has "
             "no bf16 "

@@ -1,11 +1,13 @@
 #include "core/electra_engine.h"
 
+#include "core/cpu/choose_kernels.h"
+
 namespace electra {
 
 ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, const Serving& serving,
                              int threads, const Stop& stop)
     : pooling_(config.pooling),
-      kernels_(serving.device.is_cpu() ? cpu::Encoder::kernels_for(serving.dtype) : nullptr) {
+      kernels_(serving.device.is_cpu() ? cpu::kernels_for(serving.dtype) : nullptr) {
   if (kernels_ != nullptr) {
     encoder_ = std::make_unique<cpu::Encoder>(config, tensors, serving.dtype, *kernels_, threads, stop);
   } else {

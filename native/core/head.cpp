@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "core/body.h"
-#include "core/cpu/encoder.h"
+#include "core/cpu/choose_kernels.h"
 
 namespace electra {
 
@@ -29,8 +29,7 @@ at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const std::vec
 }
 
 Head::Head(const ElectraConfig& config, TensorMap& tensors, at::Device device) {
-  const Serving serving{device, at::kFloat,
-                        device.is_cpu() ? cpu::Encoder::kernels_for(at::kFloat) : nullptr};
+  const Serving serving{device, at::kFloat, device.is_cpu() ? cpu::kernels_for(at::kFloat) : nullptr};
   if (config.hidden_activation == "SwishGLU") {
     swish_glu_.push_back(take_linear(tensors, {head_activation_module(config, 0) + ".projection"}, serving));
     bytes_ += swish_glu_[0].bytes();

@@ -58,15 +58,13 @@ void add_body(const ElectraConfig& config, List& list) {
   list.add_norm(embeddings + "LayerNorm", embedding);
   if (embedding != hidden) list.add_linear(body + "embeddings_project", hidden, embedding);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    const std::string layer = body + "encoder.layer." + std::to_string(i) + ".";
-    for (const char* part : {"query", "key", "value"}) {
-      list.add_linear(layer + "attention.self." + part, hidden, hidden);
-    }
-    list.add_linear(layer + "attention.output.dense", hidden, hidden);
-    list.add_norm(layer + "attention.output.LayerNorm", hidden);
-    list.add_linear(layer + "intermediate.dense", config.intermediate_size, hidden);
-    list.add_linear(layer + "output.dense", hidden, config.intermediate_size);
-    list.add_norm(layer + "output.LayerNorm", hidden);
+    const LayerModules layer = layer_modules(config, i);
+    for (const std::string& part : layer.query_key_value) list.add_linear(part, hidden, hidden);
+    list.add_linear(layer.attention_output, hidden, hidden);
+    list.add_norm(layer.attention_norm, hidden);
+    list.add_linear(layer.intermediate, config.intermediate_size, hidden);
+    list.add_linear(layer.output, hidden, config.intermediate_size);
+    list.add_norm(layer.output_norm, hidden);
   }
 }
 
@@ -132,6 +130,19 @@ void check_num_labels(const ElectraConfig& config, const TensorMap& stored) {
 int64_t layers_stride(const ElectraConfig& config) { return config.has_dropout ? 3 : 2; }
 
 }  // namespace
+
+LayerModules layer_modules(const ElectraConfig& config, int64_t i) {
+  const std::string layer = config.base_model_prefix + ".encoder.layer." + std::to_string(i) + ".";
+  const std::string self = layer + "attention.self.";
+  return {
+      {self + "query", self + "key", self + "value"},
+      layer + "attention.output.dense",
+      layer + "attention.output.LayerNorm",
+      layer + "intermediate.dense",
+      layer + "output.dense",
+      layer + "output.LayerNorm",
+  };
+}
 
 std::string head_layer(const ElectraConfig& config, int64_t i) {
   const bool output = i == config.num_layers;

@@ -14,6 +14,13 @@ namespace electra {
 
 using TensorMap = std::map<std::string, at::Tensor>;
 
+// The modules of the body's i-th layer.
+struct LayerModules {
+  std::vector<std::string> query_key_value;
+  std::string attention_output, attention_norm, intermediate, output, output_norm;
+};
+LayerModules layer_modules(const ElectraConfig& config, int64_t i);
+
 // The module of the head's i-th linear layer, from 0 to config.num_layers, which is the output layer.
 std::string head_layer(const ElectraConfig& config, int64_t i);
 

@@ -1,6 +1,10 @@
-// Vectors of 16 floats, and the tiles that suit 32 registers of them. Included after kernels_impl.h, by files
-// that are compiled for AVX-512.
+// Vectors of 16 floats, and the tiles that suit 32 registers of them, for files that are compiled for
+// AVX-512; under the rules of kernels_impl.h.
+#pragma once
+
 #include <immintrin.h>
+
+#include "core/cpu/kernels_impl.h"
 
 namespace {
 

@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "core/activations.h"
+#include "core/cpu/choose_kernels.h"
 #include "core/error.h"
-#include "platform.h"
 
 namespace electra::cpu {
 
@@ -70,28 +70,6 @@ struct Encoder::Run {
   int64_t length(int64_t i) const { return start(i + 1) - start(i); }
 };
 
-const Kernels* Encoder::kernels_for(at::ScalarType dtype) {
-  const platform::Cpu cpu = platform::cpu();
-  // What int8 leaves, attention above all, is fastest in bf16.
-  const bool bf16 = dtype == at::kBFloat16 || dtype == at::kChar;
-  const Kernels* kernels = nullptr;
-  if (bf16 && cpu.has("amx_bf16")) kernels = amx_kernels();
-  if (kernels == nullptr && bf16 && cpu.has("avx512_bf16") && cpu.has("avx512_vnni"))
-    kernels = avx512_bf16_kernels();
-  if (kernels == nullptr && cpu.has("avx512f")) kernels = avx512_kernels();
-  if (kernels == nullptr && cpu.has("avx2")) kernels = avx2_kernels();
-  return kernels;
-}
-
-const Int8Kernels* Encoder::int8_kernels() {
-  const platform::Cpu cpu = platform::cpu();
-  const Int8Kernels* kernels = nullptr;
-  if (cpu.has("amx_bf16")) kernels = amx_int8_kernels();
-  if (kernels == nullptr && cpu.has("avx512_vnni")) kernels = avx512_vnni_kernels();
-  if (kernels == nullptr && cpu.has("avx2")) kernels = avx2_int8_kernels();
-  return kernels;
-}
-
 Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType dtype,
                  const Kernels& kernels, int threads, const Stop& stop)
     : kernels_(kernels),
@@ -117,15 +95,14 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
   layers_.reserve(config.num_hidden_layers);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
     stop.check();
-    const std::string layer = body + "encoder.layer." + std::to_string(i) + ".";
-    const std::string self = layer + "attention.self.";
+    const LayerModules layer = layer_modules(config, i);
     layers_.push_back({
-        take_linear(tensors, {self + "query", self + "key", self + "value"}, dtype),
-        take_linear(tensors, {layer + "attention.output.dense"}, dtype),
-        take_linear(tensors, {layer + "intermediate.dense"}, dtype),
-        take_linear(tensors, {layer + "output.dense"}, dtype),
-        take_norm(tensors, layer + "attention.output.LayerNorm"),
-        take_norm(tensors, layer + "output.LayerNorm"),
+        take_linear(tensors, layer.query_key_value, dtype),
+        take_linear(tensors, {layer.attention_output}, dtype),
+        take_linear(tensors, {layer.intermediate}, dtype),
+        take_linear(tensors, {layer.output}, dtype),
+        take_norm(tensors, layer.attention_norm),
+        take_norm(tensors, layer.output_norm),
     });
   }
 

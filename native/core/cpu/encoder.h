@@ -25,11 +25,6 @@ namespace electra::cpu {
 
 class Encoder {
  public:
-  // The kernels for a dtype on this CPU (kChar is int8); nullptr where there are none, and libtorch's
-  // operators must do.
-  static const Kernels* kernels_for(at::ScalarType dtype);
-  static const Int8Kernels* int8_kernels();
-
   // Takes its tensors out of `tensors` one after the other, so that no weight is held twice for long. Weights
   // that the file has in fp16 or bf16 are kept so in fp32, too: no digit is lost, and half as much memory is
   // read.

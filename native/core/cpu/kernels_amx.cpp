@@ -5,9 +5,9 @@
 #if defined(__AVX512BF16__) && \
     ((defined(__AMX_BF16__) && defined(__AMX_INT8__)) || defined(ELECTRA_EMULATE_AMX))
 
-#include "core/cpu/kernels_impl.h"
-// After it, for it uses its types.
 #include "core/cpu/avx512.h"
+#include "core/cpu/int8_impl.h"
+#include "core/cpu/kernels_impl.h"
 #if defined(ELECTRA_EMULATE_AMX)
 #include "test/emulated_amx.h"
 #endif

@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 
+#include "core/cpu/int8_impl.h"
 #include "core/cpu/kernels_impl.h"
 
 namespace {

@@ -4,9 +4,8 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 
-#include "core/cpu/kernels_impl.h"
-// After it, for it uses its types.
 #include "core/cpu/avx512.h"
+#include "core/cpu/kernels_impl.h"
 
 namespace {
 

@@ -4,9 +4,9 @@
 
 #if defined(__AVX512VNNI__)
 
-#include "core/cpu/kernels_impl.h"
-// After it, for it uses its types.
 #include "core/cpu/avx512.h"
+#include "core/cpu/int8_impl.h"
+#include "core/cpu/kernels_impl.h"
 
 namespace {
 

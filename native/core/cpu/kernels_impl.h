@@ -6,14 +6,18 @@
 //   Vec           kLanes floats: load, load of fewer, store, store of fewer, arithmetic
 //   Element       of activations: float, or Bf16
 //   kTileRows, kPanelVecs, kGroup, and kDepthStep: elements of the depth that one step takes; kExpands
-//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums over the depth, a multiple of kDepthStep; b
-//   is a panel
-//                                        of Element or, where kExpands, of what a float is read from
-//   begin(), end()                       around all products of one call
+//   tile(rows, a, lda, b, depth, out)
+//                 out[rows][panel] = sums over the depth, a multiple of kDepthStep; b is a panel of Element
+//                 or, where kExpands, of what a float is read from
+//   begin(), end() around all products of one call
+#pragma once
 
 #include <immintrin.h>
 
 #include <cstring>
+
+#include "core/cpu/activations_impl.h"
+#include "core/cpu/kernels.h"
 
 namespace {
 
@@ -35,90 +39,6 @@ inline void fetch_ahead(const void* weights) {
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
-// exp(x), 1 ulp or so: 2^n with n the nearest integer of x log2(e), times a polynomial for the rest.
-template <typename V>
-inline V exp(V x) {
-  x = V::max(V::min(x, V::all(88.0f)), V::all(-87.0f));
-  const V n = V::round(x * V::all(1.44269504f));
-  V r = V::fnma(n, V::all(0.693359375f), x);
-  r = V::fnma(n, V::all(-2.12194440e-4f), r);
-  V p = V::all(1.9875691500e-4f);
-  p = V::fma(p, r, V::all(1.3981999507e-3f));
-  p = V::fma(p, r, V::all(8.3334519073e-3f));
-  p = V::fma(p, r, V::all(4.1665795894e-2f));
-  p = V::fma(p, r, V::all(1.6666665459e-1f));
-  p = V::fma(p, r, V::all(5.0000001201e-1f));
-  p = V::fma(p, r * r, r + V::all(1.0f));
-  return V::scale(p, n);
-}
-
-template <typename V>
-inline V sigmoid(V x) {
-  return V::all(1.0f) / (V::all(1.0f) + exp(V::all(0.0f) - x));
-}
-
-// 1 - 2 / (exp(2x) + 1); near 0 that loses the digits of x, so there the series.
-template <typename V>
-inline V tanh(V x) {
-  const V square = x * x;
-  V p = V::all(-17.0f / 315.0f);
-  p = V::fma(p, square, V::all(2.0f / 15.0f));
-  p = V::fma(p, square, V::all(-1.0f / 3.0f));
-  const V near = V::fma(p * square, x, x);
-  const V far = V::all(1.0f) - V::all(2.0f) / (exp(x + x) + V::all(1.0f));
-  return V::where_less(square, V::all(0.04f), near, far);
-}
-
-// x Phi(x) = x / 2 (1 + erf(x / sqrt 2)). erf(x / sqrt 2) / x is a polynomial in x^2 on [-5.5, 5.5], fitted
-// on Chebyshev nodes; the result is off by less than 1e-6.
-template <typename V>
-inline V gelu(V x) {
-  constexpr float kEnd = 5.5f;
-  constexpr float kFit[] = {1.037007223e-03f, -2.722326210e-03f, 2.178704000e-03f, -2.506321288e-03f,
-                            8.301508707e-03f, -1.529310404e-02f, 2.104748730e-02f, -2.937440754e-02f,
-                            4.053982153e-02f, -5.221635177e-02f, 6.416907033e-02f, -7.757551863e-02f,
-                            9.547365929e-02f, -1.283449183e-01f, 2.571038761e-01f};
-  const V inside = V::max(V::min(x, V::all(kEnd)), V::all(-kEnd));
-  const V u = V::fma(inside * inside, V::all(2.0f / (kEnd * kEnd)), V::all(-1.0f));
-  V p = V::all(kFit[0]);
-  for (int i = 1; i < 15; ++i) p = V::fma(p, u, V::all(kFit[i]));
-  const V half = x * V::all(0.5f);
-  return V::fma(half, p * inside, half);
-}
-
-template <Act act, typename V>
-inline V activate(V x) {
-  const V zero = V::all(0.0f), six = V::all(6.0f);
-  if constexpr (act == Act::kGelu) return gelu(x);
-  if constexpr (act == Act::kGelu10) return V::max(V::min(gelu(x), V::all(10.0f)), V::all(-10.0f));
-  if constexpr (act == Act::kGeluTanh) {
-    const V inner = x * V::fma(x * x, V::all(0.7978845608f * 0.044715f), V::all(0.7978845608f));
-    const V half = x * V::all(0.5f);
-    return V::fma(half, tanh(inner), half);
-  }
-  if constexpr (act == Act::kHardswish) {
-    return x * V::max(V::min(x + V::all(3.0f), six), zero) * V::all(1.0f / 6.0f);
-  }
-  if constexpr (act == Act::kLeakyRelu) return V::max(x, x * V::all(0.01f));
-  if constexpr (act == Act::kMish) {
-    // tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2); from 20 on it is 1.
-    const V e = exp(V::min(x, V::all(20.0f)));
-    const V n = V::fma(e, e, e + e);
-    return x * (n / (n + V::all(2.0f)));
-  }
-  if constexpr (act == Act::kQuickGelu) return x * sigmoid(x * V::all(1.702f));
-  if constexpr (act == Act::kRelu) return V::max(x, zero);
-  if constexpr (act == Act::kRelu2) {
-    const V positive = V::max(x, zero);
-    return positive * positive;
-  }
-  if constexpr (act == Act::kRelu6) return V::max(V::min(x, six), zero);
-  if constexpr (act == Act::kSigmoid) return sigmoid(x);
-  if constexpr (act == Act::kSilu) return x * sigmoid(x);
-  if constexpr (act == Act::kTanh) return tanh(x);
-  return x;
-}
 
 // out[rows, cols of one panel] = act(value(row, col)), where `value` gives a vector of them.
 template <typename Vec, Act act, typename Value, typename Out>
@@ -416,110 +336,6 @@ struct Loops {
   static constexpr Kernels table(const char* name, Stored activations) {
     return {name, activations, kPanel, kGroup, kDepthStep,    P::kExpands,
             gemm, norm,        attend, embed,  attend_scratch};
-  }
-};
-
-// Products of int8 for a path that has
-//   Vec, kTileRows, kPanelVecs, kDepthStep (a multiple of kGroup, 4), kMost; kStoresBf16: whether Vec does
-//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums of unsigned a times signed b
-//   begin(), end()
-template <typename P>
-struct Int8Loops {
-  using Vec = typename P::Vec;
-  static constexpr int64_t kLanes = Vec::kLanes, kGroup = 4;
-  static constexpr int64_t kPanel = P::kPanelVecs * kLanes;
-
-  // A block of quantized rows, then what belongs to each: its scale and its zero.
-  struct Block {
-    int64_t ld, rows, scales, zeros, total;
-    explicit Block(int64_t depth) {
-      // Not a power of two, or rows would fall on the same few lines of the cache.
-      ld = round_up(depth, P::kDepthStep) + 64;
-      rows = block_rows(ld, P::kTileRows);
-      scales = round_up(rows * ld, 64);
-      zeros = scales + round_up(rows * static_cast<int64_t>(sizeof(float)), 64);
-      total = zeros + round_up(rows * static_cast<int64_t>(sizeof(float)), 64);
-    }
-  };
-  static int64_t scratch(int64_t depth) { return Block(depth).total; }
-
-  template <typename In>
-  static void quantize(const In* x, int64_t depth, uint8_t* u, float& scale, float& zero) {
-    Vec least = Vec::all(0.0f), most = Vec::all(0.0f);
-    for (int64_t i = 0; i < depth; i += kLanes) {
-      const Vec value = Vec::load(x + i, depth - i);
-      least = Vec::min(least, value);
-      most = Vec::max(most, value);
-    }
-    const float low = (Vec::all(0.0f) - least).highest(), high = most.highest();
-    const float range = low + high;
-    // A row of zeros, or one that is no number, keeps a scale that divides.
-    scale = range > 0 ? range / 255.0f : 1.0f;
-    const Vec inverse = Vec::all(1.0f / scale), shift = Vec::round(Vec::all(low / scale));
-    zero = shift.highest();
-    for (int64_t i = 0; i < depth; i += kLanes) {
-      (Vec::round(Vec::load(x + i, depth - i) * inverse) + shift).store_u8(u + i);
-    }
-  }
-
-  template <typename In, typename Out>
-  static void gemm_of(const Gemm& g, const In* a, Out* out) {
-    const Weights& w = *g.weights;
-    const Block block(w.depth);
-    const int64_t depth = round_up(w.depth, P::kDepthStep);
-    auto* quantized = reinterpret_cast<uint8_t*>(g.scratch);
-    auto* scales = reinterpret_cast<float*>(g.scratch + block.scales);
-    auto* zeros = reinterpret_cast<float*>(g.scratch + block.zeros);
-    alignas(64) int32_t sums[P::kTileRows * kPanel];
-    for (int64_t first = 0; first < g.rows; first += block.rows) {
-      const int64_t rows = least(block.rows, g.rows - first);
-      for (int64_t i = 0; i < rows; ++i) {
-        quantize(a + (first + i) * g.lda, w.depth, quantized + i * block.ld, scales[i], zeros[i]);
-      }
-      for (int64_t p = g.first_panel; p < g.end_panel; ++p) {
-        const auto* b = reinterpret_cast<const int8_t*>(w.panels) + p * depth * kPanel;
-        const int64_t left = p * kPanel, cols = least(kPanel, w.cols - left);
-        for (int64_t row = 0; row < rows;) {
-          const int64_t count = tile_rows(rows - row, P::kTileRows);
-          P::tile(count, quantized + row * block.ld, block.ld, b, depth, sums);
-          const auto value = [&](int64_t i, int64_t col) {
-            const Vec sum = Vec::load(sums + i * kPanel + col);
-            const Vec of_zero = Vec::all(zeros[row + i]) * Vec::load(w.sums + left + col);
-            const Vec scale = Vec::all(scales[row + i]) * Vec::load(w.scales + left + col);
-            return Vec::fma(sum - of_zero, scale, Vec::load(w.bias + left + col));
-          };
-          finish<Vec>(g.act, value, count, cols, out + (first + row) * g.ldo + left, g.ldo);
-          row += count;
-        }
-      }
-    }
-  }
-
-  template <typename In>
-  static void gemm_from(const Gemm& g) {
-    const auto* a = static_cast<const In*>(g.a);
-    if (g.out_fp32) {
-      gemm_of(g, a, static_cast<float*>(g.out));
-    } else {
-      gemm_of(g, a, static_cast<In*>(g.out));
-    }
-  }
-
-  static void gemm(const Gemm& g, Stored activations) {
-    P::begin();
-    if constexpr (P::kStoresBf16) {
-      if (activations == Stored::kBf16) {
-        gemm_from<Bf16>(g);
-        P::end();
-        return;
-      }
-    }
-    if (activations == Stored::kFp32) gemm_from<float>(g);
-    P::end();
-  }
-
-  static constexpr Int8Kernels table(const char* name) {
-    return {name, kPanel, kGroup, P::kDepthStep, P::kMost, gemm, scratch};
   }
 };
 
