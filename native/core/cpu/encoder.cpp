@@ -150,14 +150,16 @@ at::Tensor Encoder::take(TensorMap& tensors, const std::string& name) const {
 }
 
 at::Tensor Encoder::take_table(TensorMap& tensors, const std::string& name) {
-  at::Tensor table = take(tensors, name);
+  at::Tensor table = take(tensors, name).clone();
   bytes_ += table.nbytes();
   return table;
 }
 
 Encoder::LayerNorm Encoder::take_norm(TensorMap& tensors, const std::string& prefix) {
-  LayerNorm norm{take(tensors, prefix + ".weight").to(at::kFloat),
-                 take(tensors, prefix + ".bias").to(at::kFloat)};
+  const auto vector = [&](const char* name) {
+    return take(tensors, prefix + name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+  };
+  LayerNorm norm{vector(".weight"), vector(".bias")};
   bytes_ += norm.weight.nbytes() + norm.bias.nbytes();
   return norm;
 }
