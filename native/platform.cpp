@@ -26,6 +26,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #endif
 #ifdef __linux__
 #include <sched.h>
@@ -357,6 +360,12 @@ std::string library_file(const std::string& name) {
   return "lib" + name + ".dylib";
 #else
   return "lib" + name + ".so";
+#endif
+}
+
+void release_freed_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
 #endif
 }
 

@@ -69,6 +69,10 @@ Cpu cpu(const std::string& root = {});
 // Names the calling thread, as `top -H` and debuggers show it; at most 15 characters are kept.
 void name_thread(const std::string& name);
 
+// Gives what was freed, and the allocator keeps for later, back to the system. A no-op where the C library
+// cannot do that.
+void release_freed_memory();
+
 // For a process that must exit while a thread of it still computes: the exit keeps its code, but runs no
 // static destructor under that thread. A no-op where the C library cannot do that.
 void exit_without_destructors();

@@ -204,6 +204,8 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
   }
   add_note(model->engine->note());
   warm_up(*model, stop);
+  // What packing took beside the weights, which this process may never need again.
+  platform::release_freed_memory();
 
   *info = {};
   copy_text(device.device.str(), info->device);
