@@ -1,6 +1,8 @@
 import { pack, type Row } from './batch'
 import { ElectraError } from './errors'
 import { FairQueue, type Place, type Priority, type Waiting } from './queue'
+import type { RowTimes, Stats } from './stats'
+import type { ClassifierStats } from './types'
 
 /** What the scheduler drives: packed rows in, row-major logits out; token types where a row has any. */
 export type Forward = (
@@ -38,7 +40,7 @@ export interface Call extends Place, Readonly<CallSettings> {
   ended: boolean
 }
 
-interface Entry extends Waiting {
+interface Entry extends Waiting, RowTimes {
   readonly place: Call
   resolve: (logits: Float32Array) => void
   reject: (reason: unknown) => void
@@ -59,6 +61,8 @@ export class Scheduler {
   /** Rows for which the queue has no room: first rows of calls by priority, then rows of calls that have begun. */
   private readonly outside = { high: [] as Entry[], normal: [] as Entry[], begun: [] as Entry[] }
   private in_flight = 0
+  /** When the last batch was done. */
+  private last_done = 0
   private pump_scheduled = false
   /** Finite calls that have not ended. */
   private open_calls = 0
@@ -72,6 +76,7 @@ export class Scheduler {
   constructor(
     private readonly forward: Forward,
     readonly limits: Limits,
+    private readonly stats_: Stats,
   ) {
     this.queue = new FairQueue(limits.max_batch_tokens, limits.mixes_lengths)
   }
@@ -112,13 +117,16 @@ export class Scheduler {
   /**
    * Resolves to the row's logits. Rejects with what `forward` rejects with, what `close` was given, or `QUEUE_FULL`;
    * a row that must wait for room in the queue is no failure.
+   *
+   * @param arrived when its text came, by `performance.now()`
    */
-  submit(row: Row, call: Call): Promise<Float32Array> {
+  submit(row: Row, call: Call, arrived = performance.now()): Promise<Float32Array> {
     if (call.ended) return Promise.reject(new Error('The call was cancelled.'))
     const refusal = call.finite ? this.closed : this.refusal
     if (refusal) return Promise.reject(refusal)
     return new Promise((resolve, reject) => {
-      const entry: Entry = { row, place: call, passed: false, resolve, reject }
+      const submitted = performance.now()
+      const entry: Entry = { row, place: call, passed: false, arrived, submitted, resolve, reject }
       const outside = this.outside[call.begun ? 'begun' : call.priority]
       if (outside.length === 0 && this.hasRoom(entry)) {
         this.enter(entry)
@@ -160,12 +168,24 @@ export class Scheduler {
     return this.draining
   }
 
+  stats(): ClassifierStats {
+    const { high, normal, begun } = this.outside
+    const outside = [...high, ...normal, ...begun]
+    return {
+      queued_texts: this.queue.rows + outside.length,
+      queued_tokens: this.queue.tokens + outside.reduce((sum, { row }) => sum + row.ids.length, 0),
+      batches_in_flight: this.in_flight,
+      ...this.stats_.read(),
+    }
+  }
+
   private checkDrained(): void {
     const idle = this.open_calls === 0 && this.in_flight === 0 && this.queue.rows === 0
     if (idle || this.closed) this.drained()
   }
 
   private full(): ElectraError {
+    this.stats_.refused++
     return new ElectraError(
       'QUEUE_FULL',
       `${this.queue.tokens} tokens wait, and max_queue_tokens is ${this.limits.max_queue_tokens}; try again later, raise the option, or pass on_full: 'wait'.`,
@@ -231,20 +251,31 @@ export class Scheduler {
     }
   }
 
-  private async run(batch: readonly Entry[]): Promise<void> {
+  private async run(rows: readonly Entry[]): Promise<void> {
     this.in_flight++
-    const { input_ids, cu_seqlens, token_type_ids } = pack(batch.map((entry) => entry.row))
+    const { input_ids, cu_seqlens, token_type_ids } = pack(rows.map((entry) => entry.row))
+    const handed_over = performance.now()
+    let outcome: { logits: Float32Array } | { error: unknown }
     try {
-      const logits = await this.forward(input_ids, cu_seqlens, token_type_ids)
-      const num_labels = logits.length / batch.length
-      batch.forEach((entry, row) => {
-        entry.resolve(logits.subarray(row * num_labels, (row + 1) * num_labels))
-      })
-    } catch (reason) {
-      for (const entry of batch) entry.reject(reason)
+      outcome = { logits: await this.forward(input_ids, cu_seqlens, token_type_ids) }
+    } catch (error) {
+      outcome = { error }
     }
+    const done = performance.now()
+    const started = Math.max(handed_over, this.last_done)
+    this.last_done = done
     this.in_flight--
     this.schedulePump()
+    if ('logits' in outcome) {
+      const { logits } = outcome
+      const num_labels = logits.length / rows.length
+      rows.forEach((entry, row) => {
+        entry.resolve(logits.subarray(row * num_labels, (row + 1) * num_labels))
+      })
+    } else {
+      for (const entry of rows) entry.reject(outcome.error)
+    }
+    this.stats_.batch({ rows, tokens: input_ids.length, started, done, ...outcome })
     this.checkDrained()
   }
 }

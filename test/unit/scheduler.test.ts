@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Row } from '../../lib/batch'
 import { ElectraError } from '../../lib/errors'
 import { Scheduler, type Call, type CallSettings, type Forward, type Limits } from '../../lib/scheduler'
+import { Stats } from '../../lib/stats'
 
 /** A forward under the test's control: every batch waits until it is answered. */
 class FakeForward {
@@ -46,12 +47,8 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 const row = (length: number, first = 0): Row => ({ ids: new Int32Array(length).fill(first, 0, 1) })
 
 function schedule(fake: FakeForward, limits: Partial<Limits> = {}): Scheduler {
-  return new Scheduler(fake.forward, {
-    max_batch_tokens: 100,
-    max_queue_tokens: 10_000,
-    mixes_lengths: true,
-    ...limits,
-  })
+  const all = { max_batch_tokens: 100, max_queue_tokens: 10_000, mixes_lengths: true, ...limits }
+  return new Scheduler(fake.forward, all, new Stats(all.max_batch_tokens))
 }
 
 function open(scheduler: Scheduler, settings: Partial<CallSettings> = {}, finite = true): Call {
