@@ -4,6 +4,7 @@
 const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { ElectraClassifier } = require('../..')
+const { pack } = require('../../dist/batch')
 const { openBinding } = require('../../dist/binding')
 const { toClassification } = require('../../dist/classification')
 const { openCheckpoint } = require('../../dist/checkpoint')
@@ -24,16 +25,22 @@ const engines = {
   },
 
   async forward() {
-    const { addon } = await openBinding()
-    const model = await addon.Model.load({
-      kind: 'checkpoint',
-      path: join(folder, 'model.safetensors'),
-      config: readFileSync(join(folder, 'config.json'), 'utf8'),
-      device: 'cpu',
-      dtype: 'auto',
-      threads,
-    })
+    const model = await openModel()
     return { score: await oneByOne((ids) => model.forward(ids, Int32Array.of(0, ids.length))) }
+  },
+
+  /** Not a text at a time: what the engine can do when all its batches are full. */
+  async packed() {
+    const model = await openModel()
+    const { tokenizer } = await openCheckpoint(folder)
+    const rowOf = (text) => tokenizer.encode(text, MAX_LENGTH)
+    return {
+      lengthOf: (text) => rowOf(text).ids.length,
+      forward: (batch) => {
+        const { input_ids, cu_seqlens } = pack(batch.map(rowOf))
+        return model.forward(input_ids, cu_seqlens)
+      },
+    }
   },
 
   async onnxruntime() {
@@ -53,6 +60,18 @@ const engines = {
     }
     return { score: await oneByOne(forward) }
   },
+}
+
+async function openModel() {
+  const { addon } = await openBinding()
+  return addon.Model.load({
+    kind: 'checkpoint',
+    path: join(folder, 'model.safetensors'),
+    config: readFileSync(join(folder, 'config.json'), 'utf8'),
+    device: 'cpu',
+    dtype: 'auto',
+    threads,
+  })
 }
 
 /** The naive way: a forward of its own for each text. */
