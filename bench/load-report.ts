@@ -71,7 +71,7 @@ function figuresOf({ outcomes }: LoadResults, trial: string): Figures | undefine
 /** What the classifier answers at most: what open loops take their shares of. */
 export function capacityOf(results: LoadResults, callers: readonly number[]): number {
   const rates = callers.map((count) => figuresOf(results, trialOf('closed', 'scheduler', count)))
-  return Math.max(...rates.map((figures) => figures?.texts_per_second ?? NaN))
+  return Math.max(...rates.map((figures) => figures?.texts_per_second ?? 0))
 }
 
 const number = (value: number | null | undefined, digits = 0): string =>

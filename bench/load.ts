@@ -27,7 +27,7 @@ const MOST_REQUESTS = 50_000
  * What may wait under an open loop. When it is full, each batch is what the queue held, and a text waits for the two
  * batches in flight and its own: three times as long as so many tokens take.
  */
-const QUEUE_TOKENS = 384
+const QUEUE_TOKENS = 320
 
 const { values: options } = parseArgs({
   options: {

@@ -64,7 +64,7 @@ export class Pacer {
       if (!next) return
       next()
       // Whoever has waited does its work before this goes on.
-      await undefined
+      await Promise.resolve()
     }
   }
 }

@@ -36,6 +36,8 @@ export class TextScorer<Label extends string> {
     const pause = pacer.turn(call.priority)
     if (pause) {
       await pause
+      // Much may have come in the meantime, and the caller may be gone.
+      if (call.ended) throw new Error('The call was cancelled.')
       this.scheduler_.refuseIfFull(call)
     }
     const encoding = await this.encode(text, long_text === 'window' ? Infinity : max_length, call)

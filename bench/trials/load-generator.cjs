@@ -61,7 +61,7 @@ async function closedLoop(score) {
       const result = await score(text)
       const now = performance.now()
       if (!isOwn(text, result)) wrong++
-      if (asked < begin || now > end) continue
+      if (now < begin || now > end) continue
       latencies.push(now - asked)
       answered[number]++
     }
