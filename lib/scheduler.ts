@@ -90,8 +90,15 @@ export class Scheduler {
   open({ priority, on_full, deadline }: CallSettings, finite = true): Call {
     if (this.refusal) throw this.refusal
     const call: Call = {
-      ...{ priority, on_full, deadline, finite },
-      ...{ rows: [], turn: 0, large: false, begun: false, ended: false },
+      priority,
+      on_full,
+      deadline,
+      finite,
+      rows: [],
+      turn: 0,
+      large: false,
+      begun: false,
+      ended: false,
     }
     this.refuseIfFull(call)
     if (finite) this.open_calls++
@@ -108,9 +115,12 @@ export class Scheduler {
       dropped.push(...this.outside[name].filter((entry) => entry.place === call))
       this.outside[name] = this.outside[name].filter((entry) => entry.place !== call)
     }
-    for (const entry of dropped) entry.reject(new Error('The call was cancelled.'))
     if (call.finite) this.open_calls--
-    if (dropped.length > 0) this.admit()
+    if (dropped.length > 0) {
+      const reason = new Error('The call was cancelled.')
+      for (const entry of dropped) entry.reject(reason)
+      this.admit()
+    }
     this.checkDrained()
   }
 

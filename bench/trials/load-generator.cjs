@@ -130,7 +130,8 @@ async function openLoop(score) {
   while (due < end && requests.length < count) {
     const wait = due - performance.now()
     if (wait > 0) await sleep(wait)
-    for (const now = performance.now(); due <= now; due += gap()) requests.push(ask(due, requests.length))
+    for (const now = Math.min(performance.now(), end); due <= now; due += gap())
+      requests.push(ask(due, requests.length))
   }
   const sent = requests.length
   const sent_ms = performance.now() - begin

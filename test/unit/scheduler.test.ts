@@ -120,6 +120,25 @@ describe('scheduler: rows of all callers into batches', () => {
     assert.deepEqual(rows, [6, 6, 6])
   })
 
+  it('waits for callers that come back within the turn, while another batch runs', async () => {
+    const fake = new FakeForward()
+    const scheduler = schedule(fake, { max_batch_tokens: 50 })
+    const caller = async (number: number): Promise<void> => {
+      await single(scheduler, 5)
+      // As many promises as a caller may have between two calls.
+      for (let i = 0; i < number; i++) await Promise.resolve()
+      await single(scheduler, 5)
+    }
+    const callers = Promise.all(Array.from({ length: 20 }, (_, number) => caller(number)))
+    await turn()
+    assert.equal(fake.batches.length, 2)
+    fake.batches[0]?.answer()
+    await turn()
+    assert.equal(fake.batches[2]?.lengths.length, 10)
+    await fake.answerAll()
+    await callers
+  })
+
   it('passes token types where a row of the batch has some, and none where no row has', async () => {
     const fake = new FakeForward()
     const scheduler = schedule(fake, { max_batch_tokens: 4 })
