@@ -1,6 +1,6 @@
 // For the declarations: a consumer whose `lib` is older would not know Symbol.asyncDispose.
 /// <reference lib="esnext.disposable" preserve="true" />
-import { untilAborted } from './abort'
+import { Deadline, untilAborted } from './abort'
 import { openAddon, openBinding, type Model } from './binding'
 import type { Checkpoint } from './checkpoint'
 import { toClassification } from './classification'
@@ -8,20 +8,28 @@ import { ElectraError } from './errors'
 import { inOrder } from './in-order'
 import { failureOf, openSource, weightsOf } from './open-model'
 import {
+  checkCallOptions,
   checkClassifyOptions,
+  checkCloseOptions,
   checkInput,
   checkLoadOptions,
   checkRows,
+  type CallSettings,
   type ClassifySettings,
+  type LoadSettings,
 } from './options'
 import { whyNoPairs } from './pairs'
 import { Scheduler, type Call } from './scheduler'
+import { Stats, traced } from './stats'
 import { TextScorer } from './text-scorer'
 import type { Tokenizer } from './tokenizer'
 import type {
+  CallOptions,
   Classification,
   ClassifierInfo,
+  ClassifierStats,
   ClassifyOptions,
+  CloseOptions,
   LoadOptions,
   ModelConfig,
   PairTokenization,
@@ -40,7 +48,7 @@ export type ShippedLabel = 'negative' | 'neutral' | 'positive'
  */
 const MAX_BATCH_TOKENS = { cpu: 1024, cuda: 16384 }
 
-/** Batches' worth of tokens that one call has under way: bounds its memory, and how long others wait. */
+/** Batches' worth of tokens that one call has under way, which bounds its memory; at most half of the queue. */
 const BATCHES_AHEAD = 8
 
 /**
@@ -83,6 +91,7 @@ export class ElectraClassifier<Label extends string = string> {
     checkpoint: Checkpoint,
     model: Model,
     info: Omit<ClassifierInfo, 'score_function' | 'takes_pairs'>,
+    settings: LoadSettings,
   ) {
     this.#token_types = info.engine === 'script' ? 1 : checkpoint.token_types
     this.#no_pairs = whyNoPairs(info.engine, checkpoint.tokenizer.pair, this.#token_types)
@@ -97,10 +106,16 @@ export class ElectraClassifier<Label extends string = string> {
     this.#model = model
     this.#tokenizer = checkpoint.tokenizer
     this.#max_length = checkpoint.max_length
+    const max_batch_tokens =
+      settings.max_batch_tokens ?? MAX_BATCH_TOKENS[this.device === 'cpu' ? 'cpu' : 'cuda']
     this.#scheduler = new Scheduler(
       (input_ids, cu_seqlens, token_type_ids) => model.forward(input_ids, cu_seqlens, token_type_ids),
-      this.device === 'cpu' ? MAX_BATCH_TOKENS.cpu : MAX_BATCH_TOKENS.cuda,
-      info.mixes_lengths,
+      {
+        max_batch_tokens,
+        max_queue_tokens: settings.max_queue_tokens,
+        mixes_lengths: info.mixes_lengths,
+      },
+      new Stats(max_batch_tokens),
     )
     const { labels, info: facts } = this
     this.#scorer = new TextScorer(this.#tokenizer, this.#scheduler, (logits, num_tokens, truncated) =>
@@ -167,18 +182,19 @@ export class ElectraClassifier<Label extends string = string> {
         throw error
       })
       const { engine, dtype, memory, mixes_lengths, notes } = model.info
-      return new ElectraClassifier(checkpoint, model, {
+      const info = {
         source: checkpoint.source,
         engine,
         dtype,
         threads: model.info.threads,
-        threads_rule: settings.threads === undefined ? cpu.rule : 'option',
+        threads_rule: settings.threads === undefined ? cpu.rule : ('option' as const),
         memory,
         torch_version: binding.core.torch_version,
         libtorch: binding.libtorch.folder,
         mixes_lengths,
         notes: [...source_notes, ...notes],
-      })
+      }
+      return new ElectraClassifier(checkpoint, model, info, settings)
     } catch (error) {
       throw failureOf(error, settings.signal)
     }
@@ -217,20 +233,22 @@ export class ElectraClassifier<Label extends string = string> {
     options: ClassifyOptions = {},
   ): Promise<Classification<Label> | Classification<Label>[]> {
     const settings = checkClassifyOptions(options, this.#max_length)
+    const { priority } = settings
     if (!Array.isArray(input)) {
       const text = this.#check(input, 'text', settings)
-      return this.#guard(
-        settings.signal,
-        async (call) => (await this.#scorer.start(text, settings, call)).result,
+      return traced({ method: 'classify', texts: 1, priority }, () =>
+        this.#guard(settings, async (call) => (await this.#scorer.start(text, settings, call)).result),
       )
     }
     // A copy, so that the caller may reuse the array at once.
     const texts = Array.from<unknown, TextInput>(input, (text, index) =>
-      this.#check(text, `texts[${index}]`, settings),
+      this.#checkOne(text, index, settings),
     )
-    const results: Classification<Label>[] = []
-    for await (const result of this.#stream(texts, settings)) results.push(result)
-    return results
+    return traced({ method: 'classify', texts: texts.length, priority }, async () => {
+      const results: Classification<Label>[] = []
+      for await (const result of this.#stream(texts, settings, true)) results.push(result)
+      return results
+    })
   }
 
   /**
@@ -256,7 +274,7 @@ export class ElectraClassifier<Label extends string = string> {
     if (!isIterable(texts)) {
       throw new TypeError('texts must be an iterable or async iterable of strings.')
     }
-    return this.#stream(texts, settings)
+    return this.#stream(texts, settings, false)
   }
 
   /**
@@ -297,32 +315,52 @@ export class ElectraClassifier<Label extends string = string> {
    */
   async forward(
     rows: readonly (readonly number[] | Int32Array | TokenRow)[],
-    options: { signal?: AbortSignal } = {},
+    options: CallOptions = {},
   ): Promise<number[][]> {
-    const { signal } = checkClassifyOptions(options, this.#max_length)
+    const settings = checkCallOptions(options)
     const checked = checkRows(rows, {
       max_length: this.#max_length,
       vocab_size: this.config.vocab_size,
       token_types: this.#token_types,
     })
-    return this.#guard(signal, (call) =>
-      Promise.all(checked.map(async (row) => Array.from(await this.#scheduler.submit(row, call)))),
+    return traced({ method: 'forward', texts: checked.length, priority: settings.priority }, () =>
+      this.#guard(settings, (call) =>
+        Promise.all(checked.map(async (row) => Array.from(await this.#scheduler.submit(row, call)))),
+      ),
     )
   }
 
   /**
-   * Finishes the batch that runs, rejects what waits with `CLOSED`, and frees the weights. Later calls of
-   * anything but `close` reject with `CLOSED`; closing twice is fine.
+   * What waits, what was done, and how long it took: of the last 30 to 60 seconds, where it is not a count. Each batch is
+   * also published on the `diagnostics_channel` `electra-classifier:batch` ({@link BatchMessage}), and each call of
+   * `classify` and `forward` on the tracing channel `electra-classifier:call` ({@link CallMessage}).
    *
    * @example
    * ```ts
-   * process.once('SIGTERM', () => void classifier.close())
+   * const { queued_tokens, texts_per_second, latency } = classifier.stats()
+   * console.log(queued_tokens, texts_per_second, latency.total.p99_ms)
    * ```
    */
-  async close(): Promise<void> {
-    this.#scheduler.close(
-      new ElectraError('CLOSED', 'The classifier was closed; load a new one to go on scoring.'),
-    )
+  stats(): ClassifierStats {
+    return this.#scheduler.stats()
+  }
+
+  /**
+   * Finishes the batch that runs, rejects what waits with `CLOSED`, and frees the weights. Later calls of
+   * anything but `close` reject with `CLOSED`; closing twice is fine, and ends a drain.
+   *
+   * @param options `drain: true` finishes the calls that have begun before that; a stream reads no further, and ends with
+   *   `CLOSED` after the results of what it has read
+   * @example
+   * ```ts
+   * process.once('SIGTERM', () => void classifier.close({ drain: true }))
+   * ```
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    const { drain } = checkCloseOptions(options)
+    const reason = new ElectraError('CLOSED', 'The classifier was closed; load a new one to go on scoring.')
+    if (drain) await this.#scheduler.drain(reason)
+    this.#scheduler.close(reason)
     await this.#model.close()
   }
 
@@ -342,38 +380,70 @@ export class ElectraClassifier<Label extends string = string> {
     return checkInput(input, name, settings, this.#no_pairs)
   }
 
+  /** One of many: most are strings that are short enough, and cost no more than seeing that. */
+  #checkOne(input: unknown, index: number, settings: ClassifySettings): TextInput {
+    if (typeof input === 'string' && input.length <= settings.max_text_chars) return input
+    return this.#check(input, `texts[${index}]`, settings)
+  }
+
+  /** @param finite whether the source ends by itself, so that a drain may wait for it */
   async *#stream(
     texts: AsyncIterable<TextInput> | Iterable<TextInput>,
     settings: ClassifySettings,
+    finite: boolean,
   ): AsyncGenerator<Classification<Label>, void, undefined> {
-    const call: Call = { cancelled: false }
+    const { max_batch_tokens, max_queue_tokens } = this.#scheduler.limits
     let index = 0
+    const begun = this.#begin(settings, finite)
     try {
+      const { call, signal } = begun
       yield* inOrder(
         texts,
         (text) => {
-          const checked = this.#check(text, `texts[${index++}]`, settings)
-          return this.#scorer.start(checked, settings, call)
+          return this.#scorer.start(this.#checkOne(text, index++, settings), settings, call)
         },
-        BATCHES_AHEAD * this.#scheduler.max_batch_tokens,
-        settings.signal,
+        Math.min(BATCHES_AHEAD * max_batch_tokens, max_queue_tokens / 2),
+        signal,
       )
     } catch (error) {
       throw failureOf(error, settings.signal)
     } finally {
-      call.cancelled = true
+      begun.end()
     }
   }
 
-  /** Runs a call until its signal aborts, and makes its failures errors of this library. */
-  async #guard<T>(signal: AbortSignal | undefined, work: (call: Call) => Promise<T>): Promise<T> {
-    const call: Call = { cancelled: false }
+  /** Runs a call until its signal aborts or its time is up, and makes its failures errors of this library. */
+  async #guard<T>(settings: CallSettings, work: (call: Call) => Promise<T>): Promise<T> {
+    const { call, signal, end } = this.#begin(settings, true)
     try {
       return await untilAborted(signal, () => work(call))
     } catch (error) {
-      throw failureOf(error, signal)
+      throw failureOf(error, settings.signal)
     } finally {
-      call.cancelled = true
+      end()
+    }
+  }
+
+  /** A call's place among others, and a signal that knows its deadline; `end` must follow. */
+  #begin(
+    settings: CallSettings,
+    finite: boolean,
+  ): { call: Call; signal: AbortSignal | undefined; end: () => void } {
+    const { signal, timeout_ms } = settings
+    signal?.throwIfAborted()
+    try {
+      const call = this.#scheduler.open(
+        { ...settings, deadline: performance.now() + (timeout_ms ?? Infinity) },
+        finite,
+      )
+      const deadline = new Deadline(signal, timeout_ms)
+      const end = () => {
+        deadline.release()
+        this.#scheduler.end(call)
+      }
+      return { call, signal: deadline.signal, end }
+    } catch (error) {
+      throw failureOf(error, signal)
     }
   }
 }

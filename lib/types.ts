@@ -69,6 +69,16 @@ export interface LoadOptions extends SourceOptions {
   threads?: number
   /** Folder of a libtorch to use, instead of the one that would be found. */
   libtorch?: string
+  /**
+   * Tokens that go through the model together. Default: 1,024 on the CPU, where a larger batch is no faster per token and
+   * a smaller one lets others in sooner; 16,384 on CUDA, which needs more to be full.
+   */
+  max_batch_tokens?: number
+  /**
+   * Tokens that may wait to be scored, those of all calls together. Default 1,048,576. A call that finds no room is
+   * refused with `QUEUE_FULL` or waits, by its `on_full`. It bounds how long a text waits: as long as so many tokens take.
+   */
+  max_queue_tokens?: number
 }
 
 /**
@@ -89,10 +99,29 @@ export interface TextPair {
 /** What is classified: a text, or a pair of texts. */
 export type TextInput = string | TextPair
 
-/** How texts are classified. */
-export interface ClassifyOptions {
+/** How a call stands among others. */
+export interface CallOptions {
   /** Ends the call: its promise rejects with the signal's reason, and texts that still wait are dropped. */
   signal?: AbortSignal
+  /**
+   * Milliseconds from the call's beginning to its last result, an integer from 1. A call that is not done by then rejects
+   * with `DEADLINE_EXCEEDED`, and texts that still wait are dropped. Default: none.
+   */
+  timeout_ms?: number
+  /**
+   * `'high'`: before everything `'normal'` that waits, and not in a batch with it. Where it never ends, one batch in nine
+   * is of normal priority all the same. Default `'normal'`.
+   */
+  priority?: 'high' | 'normal'
+  /**
+   * What becomes of a call that finds `max_queue_tokens` waiting. `'error'` (default): it rejects with `QUEUE_FULL` at
+   * once. `'wait'`: it begins when there is room. A call that has begun is never refused: its further texts wait for room.
+   */
+  on_full?: 'error' | 'wait'
+}
+
+/** How texts are classified. */
+export interface ClassifyOptions extends CallOptions {
   /**
    * Longest row in tokens, `[CLS]` and `[SEP]` included; 3 up to the model's own limit (the default).
    */
@@ -111,6 +140,12 @@ export interface ClassifyOptions {
    * measured each by itself.
    */
   max_text_chars?: number
+}
+
+/** How a classifier is closed. */
+export interface CloseOptions {
+  /** Finishes the calls that have begun, however long they take, before it closes. Default `false`. */
+  drain?: boolean
 }
 
 /** What a text was found to be. */
@@ -184,6 +219,67 @@ export interface ClassifierInfo {
   takes_pairs: boolean
   /** Why choices were made, one sentence each. */
   notes: readonly string[]
+}
+
+/** Quantiles of a time in milliseconds, each known within 5 %; `NaN` where nothing was measured yet. */
+export interface LatencyQuantiles {
+  p50_ms: number
+  p90_ms: number
+  p99_ms: number
+}
+
+/** What a classifier is doing, and has done. Where texts are counted, each window of a long text counts as one. */
+export interface ClassifierStats {
+  /** Texts that wait in the queue, those that stand outside for want of room included. */
+  queued_texts: number
+  /** Their tokens. */
+  queued_tokens: number
+  /** Batches that were handed to the engine: at most one that runs and one behind it. */
+  batches_in_flight: number
+  /** Batches, texts and tokens since it was loaded. */
+  batches: number
+  texts: number
+  tokens: number
+  /** Calls refused with `QUEUE_FULL` since it was loaded. */
+  refused: number
+  /**
+   * Mean share of `max_batch_tokens` that a batch had, 0 to 1; of the last 30 to 60 seconds, as all below. `NaN` where there
+   * was no batch.
+   */
+  batch_fill: number
+  texts_per_second: number
+  tokens_per_second: number
+  /** How long a text took, and where that went. */
+  latency: {
+    /** From its call, or from when it was read of an array or a stream, to its logits. */
+    total: LatencyQuantiles
+    /** Waiting for a turn of the event loop, and tokenization. */
+    tokenize: LatencyQuantiles
+    /** Waiting until the engine was free for its batch. */
+    queue: LatencyQuantiles
+    /** The engine's work on its batch. */
+    compute: LatencyQuantiles
+  }
+}
+
+/** Published on the `diagnostics_channel` named `electra-classifier:batch` when a batch was scored, or failed. */
+export interface BatchMessage {
+  texts: number
+  tokens: number
+  compute_ms: number
+  /** What the engine failed with. */
+  error?: unknown
+}
+
+/**
+ * What the `diagnostics_channel` tracing channel named `electra-classifier:call` shows of a call of `classify` or
+ * `forward`; with `result` or `error` in the end, as tracing channels have it.
+ */
+export interface CallMessage {
+  method: 'classify' | 'forward'
+  /** How many texts or rows it has. */
+  texts: number
+  priority: 'high' | 'normal'
 }
 
 /** The parts of `config.json` that decide how a model runs; its other keys are there too, unread. */

@@ -3,7 +3,9 @@ import {
   ElectraClassifier,
   ElectraError,
   exportArchive,
+  type CallOptions,
   type Classification,
+  type ClassifierStats,
   type ErrorCode,
   type TextInput,
   type TextPair,
@@ -39,6 +41,15 @@ export async function api(): Promise<void> {
   for await (const result of any.classifyStream(['a'])) expectType<number>(result.num_tokens)
   expectType<number[][]>(await any.forward([[101, 102], Int32Array.of(101, 102)]))
   expectType<{ ids: number[]; tokens: string[] }>(any.tokenize('text'))
+
+  const patient: CallOptions = { timeout_ms: 1000, priority: 'high', on_full: 'wait' }
+  await any.classify('text', patient)
+  await any.forward([[101, 102]], patient)
+  const stats: ClassifierStats = any.stats()
+  expectType<number>(stats.latency.queue.p99_ms)
+  await any.close({ drain: true })
+  // @ts-expect-error no such priority
+  await any.classify('text', { priority: 'low' })
 
   const pair: TextPair = { text: 'a', text_pair: 'b' }
   const of_pair = await own.classify(pair)
