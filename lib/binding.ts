@@ -117,6 +117,7 @@ const NATIVE_CODES: ReadonlySet<string> = new Set<native.NativeErrorCode>([
   'MODEL_LOAD_FAILED',
   'FORWARD_FAILED',
   'OUT_OF_MEMORY',
+  'UNHEALTHY',
   'CLOSED',
 ])
 

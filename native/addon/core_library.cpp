@@ -85,7 +85,7 @@ void call_core(const char* otherwise, Call call) {
                   ? "the model was closed while it ran"
                   : "the core failed with code " + std::to_string(code) + " and no reason";
   }
-  throw Fault(code_name(code, otherwise), message);
+  throw Fault(code_name(code, otherwise), message, code == ELECTRA_LOST);
 }
 
 // What must hold before anything is allocated for the batch or read from it; the core checks every value.
