@@ -35,35 +35,43 @@ export function pack(rows: readonly Row[]): PackedBatch {
   return { input_ids, cu_seqlens, token_type_ids }
 }
 
+/** How many times longer a row may be and still be of like length; below so many tokens the difference is nothing. */
+const LIKE = 4
+const SHORT = 16
+
+/** The longest row that a row of that length may share a batch with, where it need not wait for a longer one. */
+export function longestLike(length: number): number {
+  return LIKE * Math.max(length, SHORT)
+}
+
 /**
- * Which rows go together with the row that has waited longest: those nearest to it in length, as many as the
- * budget holds. Rows of like length share attention's dispatches, and with an engine that pads they share
- * its padding; and since the oldest always goes, no row starves for being long or short.
+ * Which rows go together with one that must go: those nearest to it in length, as many as the budget holds. Rows of
+ * like length share attention's dispatches, and with an engine that pads they share its padding.
  *
  * @param lengths row lengths in tokens, ascending
- * @param oldest index of the row that must go
- * @param max_tokens budget; the oldest goes even where it is longer by itself
- * @param equal_only whether only rows of exactly its length may join
+ * @param chosen index of the row that must go
+ * @param max_tokens budget; the chosen one goes even where it is longer by itself
+ * @param only `equal`: only rows of exactly its length may join; `like`: none that is much longer
  * @returns the range `[from, to)` of rows that go
  */
 export function rowsAround(
   lengths: readonly number[],
-  oldest: number,
+  chosen: number,
   max_tokens: number,
-  equal_only: boolean,
+  only: { equal: boolean; like: boolean },
 ): [from: number, to: number] {
-  const length = lengths[oldest] ?? 0
-  let from = oldest
-  let to = oldest + 1
+  const length = lengths[chosen] ?? 0
+  const longest = only.like ? longestLike(length) : Infinity
+  let from = chosen
+  let to = chosen + 1
   let tokens = length
   for (;;) {
     const shorter = lengths[from - 1] ?? -Infinity
     const longer = lengths[to] ?? Infinity
     const left = length - shorter <= longer - length
     const nearest = left ? shorter : longer
-    if (!Number.isFinite(nearest) || (equal_only && nearest !== length) || tokens + nearest > max_tokens) {
-      return [from, to]
-    }
+    if (!Number.isFinite(nearest) || nearest > longest) return [from, to]
+    if ((only.equal && nearest !== length) || tokens + nearest > max_tokens) return [from, to]
     tokens += nearest
     if (left) from--
     else to++

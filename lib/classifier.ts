@@ -1,6 +1,6 @@
 // For the declarations: a consumer whose `lib` is older would not know Symbol.asyncDispose.
 /// <reference lib="esnext.disposable" preserve="true" />
-import { untilAborted } from './abort'
+import { Deadline, untilAborted } from './abort'
 import { openAddon, openBinding, type Model } from './binding'
 import type { Checkpoint } from './checkpoint'
 import { toClassification } from './classification'
@@ -8,20 +8,26 @@ import { ElectraError } from './errors'
 import { inOrder } from './in-order'
 import { failureOf, openSource, weightsOf } from './open-model'
 import {
+  checkCallOptions,
   checkClassifyOptions,
+  checkCloseOptions,
   checkInput,
   checkLoadOptions,
   checkRows,
+  type CallSettings,
   type ClassifySettings,
+  type LoadSettings,
 } from './options'
 import { whyNoPairs } from './pairs'
 import { Scheduler, type Call } from './scheduler'
 import { TextScorer } from './text-scorer'
 import type { Tokenizer } from './tokenizer'
 import type {
+  CallOptions,
   Classification,
   ClassifierInfo,
   ClassifyOptions,
+  CloseOptions,
   LoadOptions,
   ModelConfig,
   PairTokenization,
@@ -40,7 +46,7 @@ export type ShippedLabel = 'negative' | 'neutral' | 'positive'
  */
 const MAX_BATCH_TOKENS = { cpu: 1024, cuda: 16384 }
 
-/** Batches' worth of tokens that one call has under way: bounds its memory, and how long others wait. */
+/** Batches' worth of tokens that one call has under way, which bounds its memory; at most half of the queue. */
 const BATCHES_AHEAD = 8
 
 /**
@@ -83,6 +89,7 @@ export class ElectraClassifier<Label extends string = string> {
     checkpoint: Checkpoint,
     model: Model,
     info: Omit<ClassifierInfo, 'score_function' | 'takes_pairs'>,
+    settings: LoadSettings,
   ) {
     this.#token_types = info.engine === 'script' ? 1 : checkpoint.token_types
     this.#no_pairs = whyNoPairs(info.engine, checkpoint.tokenizer.pair, this.#token_types)
@@ -99,8 +106,12 @@ export class ElectraClassifier<Label extends string = string> {
     this.#max_length = checkpoint.max_length
     this.#scheduler = new Scheduler(
       (input_ids, cu_seqlens, token_type_ids) => model.forward(input_ids, cu_seqlens, token_type_ids),
-      this.device === 'cpu' ? MAX_BATCH_TOKENS.cpu : MAX_BATCH_TOKENS.cuda,
-      info.mixes_lengths,
+      {
+        max_batch_tokens:
+          settings.max_batch_tokens ?? MAX_BATCH_TOKENS[this.device === 'cpu' ? 'cpu' : 'cuda'],
+        max_queue_tokens: settings.max_queue_tokens,
+        mixes_lengths: info.mixes_lengths,
+      },
     )
     const { labels, info: facts } = this
     this.#scorer = new TextScorer(this.#tokenizer, this.#scheduler, (logits, num_tokens, truncated) =>
@@ -167,18 +178,19 @@ export class ElectraClassifier<Label extends string = string> {
         throw error
       })
       const { engine, dtype, memory, mixes_lengths, notes } = model.info
-      return new ElectraClassifier(checkpoint, model, {
+      const info = {
         source: checkpoint.source,
         engine,
         dtype,
         threads: model.info.threads,
-        threads_rule: settings.threads === undefined ? cpu.rule : 'option',
+        threads_rule: settings.threads === undefined ? cpu.rule : ('option' as const),
         memory,
         torch_version: binding.core.torch_version,
         libtorch: binding.libtorch.folder,
         mixes_lengths,
         notes: [...source_notes, ...notes],
-      })
+      }
+      return new ElectraClassifier(checkpoint, model, info, settings)
     } catch (error) {
       throw failureOf(error, settings.signal)
     }
@@ -219,17 +231,14 @@ export class ElectraClassifier<Label extends string = string> {
     const settings = checkClassifyOptions(options, this.#max_length)
     if (!Array.isArray(input)) {
       const text = this.#check(input, 'text', settings)
-      return this.#guard(
-        settings.signal,
-        async (call) => (await this.#scorer.start(text, settings, call)).result,
-      )
+      return this.#guard(settings, async (call) => (await this.#scorer.start(text, settings, call)).result)
     }
     // A copy, so that the caller may reuse the array at once.
     const texts = Array.from<unknown, TextInput>(input, (text, index) =>
       this.#check(text, `texts[${index}]`, settings),
     )
     const results: Classification<Label>[] = []
-    for await (const result of this.#stream(texts, settings)) results.push(result)
+    for await (const result of this.#stream(texts, settings, true)) results.push(result)
     return results
   }
 
@@ -256,7 +265,7 @@ export class ElectraClassifier<Label extends string = string> {
     if (!isIterable(texts)) {
       throw new TypeError('texts must be an iterable or async iterable of strings.')
     }
-    return this.#stream(texts, settings)
+    return this.#stream(texts, settings, false)
   }
 
   /**
@@ -297,32 +306,35 @@ export class ElectraClassifier<Label extends string = string> {
    */
   async forward(
     rows: readonly (readonly number[] | Int32Array | TokenRow)[],
-    options: { signal?: AbortSignal } = {},
+    options: CallOptions = {},
   ): Promise<number[][]> {
-    const { signal } = checkClassifyOptions(options, this.#max_length)
+    const settings = checkCallOptions(options)
     const checked = checkRows(rows, {
       max_length: this.#max_length,
       vocab_size: this.config.vocab_size,
       token_types: this.#token_types,
     })
-    return this.#guard(signal, (call) =>
+    return this.#guard(settings, (call) =>
       Promise.all(checked.map(async (row) => Array.from(await this.#scheduler.submit(row, call)))),
     )
   }
 
   /**
    * Finishes the batch that runs, rejects what waits with `CLOSED`, and frees the weights. Later calls of
-   * anything but `close` reject with `CLOSED`; closing twice is fine.
+   * anything but `close` reject with `CLOSED`; closing twice is fine, and ends a drain.
    *
+   * @param options `drain: true` finishes the calls that have begun before that; a stream reads no further, and ends with
+   *   `CLOSED` after the results of what it has read
    * @example
    * ```ts
-   * process.once('SIGTERM', () => void classifier.close())
+   * process.once('SIGTERM', () => void classifier.close({ drain: true }))
    * ```
    */
-  async close(): Promise<void> {
-    this.#scheduler.close(
-      new ElectraError('CLOSED', 'The classifier was closed; load a new one to go on scoring.'),
-    )
+  async close(options: CloseOptions = {}): Promise<void> {
+    const { drain } = checkCloseOptions(options)
+    const reason = new ElectraError('CLOSED', 'The classifier was closed; load a new one to go on scoring.')
+    if (drain) await this.#scheduler.drain(reason)
+    this.#scheduler.close(reason)
     await this.#model.close()
   }
 
@@ -342,38 +354,65 @@ export class ElectraClassifier<Label extends string = string> {
     return checkInput(input, name, settings, this.#no_pairs)
   }
 
+  /** @param finite whether the source ends by itself, so that a drain may wait for it */
   async *#stream(
     texts: AsyncIterable<TextInput> | Iterable<TextInput>,
     settings: ClassifySettings,
+    finite: boolean,
   ): AsyncGenerator<Classification<Label>, void, undefined> {
-    const call: Call = { cancelled: false }
+    const { max_batch_tokens, max_queue_tokens } = this.#scheduler.limits
     let index = 0
+    const begun = this.#begin(settings, finite)
     try {
+      const { call, signal } = begun
       yield* inOrder(
         texts,
         (text) => {
           const checked = this.#check(text, `texts[${index++}]`, settings)
           return this.#scorer.start(checked, settings, call)
         },
-        BATCHES_AHEAD * this.#scheduler.max_batch_tokens,
-        settings.signal,
+        Math.min(BATCHES_AHEAD * max_batch_tokens, max_queue_tokens / 2),
+        signal,
       )
     } catch (error) {
       throw failureOf(error, settings.signal)
     } finally {
-      call.cancelled = true
+      begun.end()
     }
   }
 
-  /** Runs a call until its signal aborts, and makes its failures errors of this library. */
-  async #guard<T>(signal: AbortSignal | undefined, work: (call: Call) => Promise<T>): Promise<T> {
-    const call: Call = { cancelled: false }
+  /** Runs a call until its signal aborts or its time is up, and makes its failures errors of this library. */
+  async #guard<T>(settings: CallSettings, work: (call: Call) => Promise<T>): Promise<T> {
+    const { call, signal, end } = this.#begin(settings, true)
     try {
       return await untilAborted(signal, () => work(call))
     } catch (error) {
-      throw failureOf(error, signal)
+      throw failureOf(error, settings.signal)
     } finally {
-      call.cancelled = true
+      end()
+    }
+  }
+
+  /** A call's place among others, and a signal that knows its deadline; `end` must follow. */
+  #begin(
+    settings: CallSettings,
+    finite: boolean,
+  ): { call: Call; signal: AbortSignal | undefined; end: () => void } {
+    const { signal, timeout_ms } = settings
+    signal?.throwIfAborted()
+    try {
+      const call = this.#scheduler.open(
+        { ...settings, deadline: performance.now() + (timeout_ms ?? Infinity) },
+        finite,
+      )
+      const deadline = new Deadline(signal, timeout_ms)
+      const end = () => {
+        deadline.release()
+        this.#scheduler.end(call)
+      }
+      return { call, signal: deadline.signal, end }
+    } catch (error) {
+      throw failureOf(error, signal)
     }
   }
 }

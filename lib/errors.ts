@@ -12,6 +12,8 @@
  * | `HUB_UNREACHABLE` | the hub could not be reached, or did not answer as one |
  * | `HUB_DENIED` | the hub wants a token, or its terms accepted |
  * | `DOWNLOAD_FAILED` | a file was cut, arrived damaged, or could not be written |
+ * | `QUEUE_FULL` | as many tokens wait as `max_queue_tokens` allows |
+ * | `DEADLINE_EXCEEDED` | a call was not done within its `timeout_ms` |
  * | `DEVICE_UNAVAILABLE` | the device asked for cannot be used here |
  * | `MODEL_LOAD_FAILED` | libtorch failed while it loaded the model |
  * | `FORWARD_FAILED` | libtorch failed while it scored |
@@ -28,6 +30,8 @@ export type ErrorCode =
   | 'HUB_UNREACHABLE'
   | 'HUB_DENIED'
   | 'DOWNLOAD_FAILED'
+  | 'QUEUE_FULL'
+  | 'DEADLINE_EXCEEDED'
   | 'DEVICE_UNAVAILABLE'
   | 'MODEL_LOAD_FAILED'
   | 'FORWARD_FAILED'

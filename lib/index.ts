@@ -4,9 +4,11 @@ export { ElectraError } from './errors'
 export type { ErrorCode } from './errors'
 export { exportArchive } from './export-archive'
 export type {
+  CallOptions,
   Classification,
   ClassifierInfo,
   ClassifyOptions,
+  CloseOptions,
   DownloadProgress,
   Dtype,
   LoadOptions,

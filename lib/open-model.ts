@@ -1,5 +1,6 @@
 import { toElectraError, type Binding, type LoadSpec } from './binding'
 import { openCheckpoint, SHIPPED_MODEL, type Checkpoint } from './checkpoint'
+import { ElectraError } from './errors'
 import { locateModel, type HubSettings } from './hub/locate'
 
 /** Finds a model and reads all of it but the weights; nothing is downloaded unless the binding opens. */
@@ -19,5 +20,10 @@ export function weightsOf(checkpoint: Checkpoint): Pick<LoadSpec, 'kind' | 'path
 
 /** An abort's reason stays the very value that the caller gave; any other failure becomes an error of ours. */
 export function failureOf(error: unknown, signal: AbortSignal | undefined): unknown {
-  return signal?.aborted && error === signal.reason ? error : toElectraError(error)
+  if (signal?.aborted && error === signal.reason) return error
+  if (error instanceof ElectraError && (error.code === 'QUEUE_FULL' || error.code === 'DEADLINE_EXCEEDED')) {
+    // Made where a row was refused or a timer ran: made anew, so that its stack shows the caller.
+    return new ElectraError(error.code, error.message, { cause: error })
+  }
+  return toElectraError(error)
 }

@@ -1,7 +1,14 @@
 import type { Row } from './batch'
 import { isToken } from './hub/client'
 import { isRevision, type HubSettings } from './hub/locate'
-import type { ClassifyOptions, LoadOptions, SourceOptions, TextInput } from './types'
+import type {
+  CallOptions,
+  ClassifyOptions,
+  CloseOptions,
+  LoadOptions,
+  SourceOptions,
+  TextInput,
+} from './types'
 
 /** `LoadOptions` with every default decided, but for `threads`, whose default the machine decides. */
 export interface LoadSettings extends HubSettings {
@@ -9,24 +16,41 @@ export interface LoadSettings extends HubSettings {
   dtype: 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8'
   threads: number | undefined
   libtorch: string | undefined
+  max_batch_tokens: number | undefined
+  max_queue_tokens: number
+}
+
+/** `CallOptions` with every default decided. */
+export interface CallSettings {
+  signal: AbortSignal | undefined
+  timeout_ms: number | undefined
+  priority: 'high' | 'normal'
+  on_full: 'error' | 'wait'
 }
 
 /** `ClassifyOptions` with every default decided. */
-export interface ClassifySettings {
-  signal: AbortSignal | undefined
+export interface ClassifySettings extends CallSettings {
   max_length: number
   long_text: 'truncate' | 'error' | 'window'
   max_text_chars: number
 }
 
 const DTYPES = ['auto', 'fp32', 'bf16', 'fp16', 'int8'] as const
+const PRIORITIES = ['high', 'normal'] as const
+const ON_FULL = ['error', 'wait'] as const
 const LONG_TEXT = ['truncate', 'error', 'window'] as const
 const DEFAULT_MAX_TEXT_CHARS = 1_000_000
 const MAX_THREADS = 1024
+const DEFAULT_MAX_QUEUE_TOKENS = 1 << 20
+const MAX_TOKENS = 2 ** 31 - 1
+
+/** The longest that a timer waits, 24 days. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 /** `[CLS]`, one token, `[SEP]`. */
 const MIN_MAX_LENGTH = 3
 
+const CALL_OPTIONS = ['signal', 'timeout_ms', 'priority', 'on_full'] as const
 const SOURCE_OPTIONS = [
   'revision',
   'cache_dir',
@@ -40,7 +64,15 @@ const SOURCE_OPTIONS = [
 /** Checks the arguments of `load`. */
 export function checkLoadOptions(source: unknown, options: LoadOptions): LoadSettings {
   checkSource(source)
-  const given = record(options, ['device', 'dtype', 'threads', 'libtorch', ...SOURCE_OPTIONS])
+  const given = record(options, [
+    'device',
+    'dtype',
+    'threads',
+    'libtorch',
+    'max_batch_tokens',
+    'max_queue_tokens',
+    ...SOURCE_OPTIONS,
+  ])
   const device = given.device ?? 'auto'
   if (typeof device !== 'string') throw new TypeError(`device must be a string, not ${describe(device)}.`)
   if (!/^(?:auto|cpu|cuda(?::\d{1,3})?)$/.test(device)) {
@@ -51,6 +83,16 @@ export function checkLoadOptions(source: unknown, options: LoadOptions): LoadSet
     dtype: oneOf(given.dtype ?? 'auto', 'dtype', DTYPES),
     threads: given.threads === undefined ? undefined : integer(given.threads, 'threads', 1, MAX_THREADS),
     libtorch: given.libtorch === undefined ? undefined : nonEmptyString(given.libtorch, 'libtorch'),
+    max_batch_tokens:
+      given.max_batch_tokens === undefined
+        ? undefined
+        : integer(given.max_batch_tokens, 'max_batch_tokens', 1, MAX_TOKENS),
+    max_queue_tokens: integer(
+      given.max_queue_tokens ?? DEFAULT_MAX_QUEUE_TOKENS,
+      'max_queue_tokens',
+      1,
+      MAX_TOKENS,
+    ),
     ...sourceSettings(given),
   }
 }
@@ -98,11 +140,33 @@ function sourceSettings(given: Record<string, unknown>): HubSettings {
   }
 }
 
-/** Checks the options of `classify`, `classifyStream` and `forward`. */
-export function checkClassifyOptions(options: ClassifyOptions, model_max_length: number): ClassifySettings {
-  const given = record(options, ['signal', 'max_length', 'long_text', 'max_text_chars'])
+/** Checks the options of `forward`. */
+export function checkCallOptions(options: CallOptions): CallSettings {
+  return callSettings(record(options, CALL_OPTIONS))
+}
+
+function callSettings(given: Record<string, unknown>): CallSettings {
+  const { signal, timeout_ms, priority, on_full } = given
   return {
-    signal: abortSignal(given.signal),
+    signal: abortSignal(signal),
+    timeout_ms: timeout_ms === undefined ? undefined : integer(timeout_ms, 'timeout_ms', 1, MAX_TIMEOUT_MS),
+    priority: oneOf(priority ?? 'normal', 'priority', PRIORITIES),
+    on_full: oneOf(on_full ?? 'error', 'on_full', ON_FULL),
+  }
+}
+
+/** Checks the options of `close`. */
+export function checkCloseOptions(options: CloseOptions): { drain: boolean } {
+  const { drain = false } = record(options, ['drain'])
+  if (typeof drain !== 'boolean') throw new TypeError(`drain must be true or false, not ${describe(drain)}.`)
+  return { drain }
+}
+
+/** Checks the options of `classify` and `classifyStream`. */
+export function checkClassifyOptions(options: ClassifyOptions, model_max_length: number): ClassifySettings {
+  const given = record(options, [...CALL_OPTIONS, 'max_length', 'long_text', 'max_text_chars'])
+  return {
+    ...callSettings(given),
     max_length: integer(given.max_length ?? model_max_length, 'max_length', MIN_MAX_LENGTH, model_max_length),
     long_text: oneOf(given.long_text ?? 'truncate', 'long_text', LONG_TEXT),
     max_text_chars: integer(

@@ -1,4 +1,6 @@
-import { pack, rowsAround, type Row } from './batch'
+import { pack, type Row } from './batch'
+import { ElectraError } from './errors'
+import { FairQueue, type Place, type Priority, type Waiting } from './queue'
 
 /** What the scheduler drives: packed rows in, row-major logits out; token types where a row has any. */
 export type Forward = (
@@ -7,15 +9,37 @@ export type Forward = (
   token_type_ids: Int32Array | undefined,
 ) => Promise<Float32Array>
 
-/** Shared by the rows of one call; a cancelled call's waiting rows are dropped before they cost anything. */
-export interface Call {
-  cancelled: boolean
+/** What is promised to all callers together. */
+export interface Limits {
+  /** Budget of one batch. */
+  max_batch_tokens: number
+  /** Tokens that may wait. */
+  max_queue_tokens: number
+  /** Whether rows of unequal length may share a batch. */
+  mixes_lengths: boolean
 }
 
-interface Entry {
-  row: Row
-  call: Call
-  arrival: number
+/** How a call's rows are treated. */
+export interface CallSettings {
+  priority: Priority
+  /** What becomes of a call that finds the queue full. */
+  on_full: 'error' | 'wait'
+  /** When the call expires, in milliseconds of `performance.now()`. */
+  deadline: number
+}
+
+/** A call from its beginning to its end: where its rows wait. */
+export interface Call extends Place, Readonly<CallSettings> {
+  /** Whether draining waits for its end: false for a stream, whose end only its source knows. */
+  readonly finite: boolean
+  /** Whether its first row got into the queue; what has begun is not refused any more. */
+  begun: boolean
+  /** Nobody waits for its rows any more. */
+  ended: boolean
+}
+
+interface Entry extends Waiting {
+  readonly place: Call
   resolve: (logits: Float32Array) => void
   reject: (reason: unknown) => void
 }
@@ -23,137 +47,204 @@ interface Entry {
 /** One batch runs and one waits behind it, so that the lane never idles between two. */
 const MAX_IN_FLIGHT = 2
 
-/** Rows are grouped by length among this many batches' worth of the longest-waiting ones. */
-const LOOKAHEAD = 8
+/** Share of the queue for rows that follow a call's first: large calls leave the rest to calls that come. */
+const SHARE_OF_BEGUN = 1 / 2
 
 /**
- * Puts waiting rows, whoever submitted them, into batches under a token budget, and at most two batches in
- * flight. There is no timer: what waits when the lane has room goes.
+ * Puts waiting rows, whoever submitted them, into batches under a token budget, with at most two batches in flight.
+ * There is no timer: what waits when the lane has room goes.
  */
 export class Scheduler {
-  /** In order of arrival; `head` is the first that still waits. */
-  private queue: Entry[] = []
-  private head = 0
-  /** The longest-waiting rows, sorted by length. */
-  private window: Entry[] = []
-  private window_tokens = 0
+  private readonly queue: FairQueue<Entry>
+  /** Rows for which the queue has no room: first rows of calls by priority, then rows of calls that have begun. */
+  private readonly outside = { high: [] as Entry[], normal: [] as Entry[], begun: [] as Entry[] }
   private in_flight = 0
-  private arrivals = 0
   private pump_scheduled = false
+  /** Finite calls that have not ended. */
+  private open_calls = 0
+  /** Why no call is taken any more, and why no row is. */
+  private refusal: Error | undefined
   private closed: Error | undefined
+  private draining: Promise<void> | undefined
+  private drained: () => void = () => undefined
 
-  /**
-   * @param forward runs one batch
-   * @param max_batch_tokens the budget of one batch
-   * @param mixes_lengths whether rows of unequal length may share a batch
-   */
+  /** @param forward runs one batch */
   constructor(
     private readonly forward: Forward,
-    readonly max_batch_tokens: number,
-    private readonly mixes_lengths: boolean,
-  ) {}
+    readonly limits: Limits,
+  ) {
+    this.queue = new FairQueue(limits.max_batch_tokens, limits.mixes_lengths)
+  }
 
-  /** Resolves to the row's logits. Rejects with what `forward` rejects with, or what `close` was given. */
+  /**
+   * Begins a call; {@link end} must follow.
+   *
+   * @param finite whether draining waits for its end
+   * @throws what `close` or `drain` was given; ElectraError `QUEUE_FULL` where there is no room and it will not wait
+   */
+  open({ priority, on_full, deadline }: CallSettings, finite = true): Call {
+    if (this.refusal) throw this.refusal
+    const call: Call = {
+      ...{ priority, on_full, deadline, finite },
+      ...{ rows: [], turn: 0, large: false, begun: false, ended: false },
+    }
+    this.refuseIfFull(call)
+    if (finite) this.open_calls++
+    return call
+  }
+
+  /** Ends a call; its rows that wait are dropped and cost nothing. Ending twice is fine. */
+  end(call: Call): void {
+    if (call.ended) return
+    call.ended = true
+    const dropped = this.queue.drop(call)
+    for (const name of ['high', 'normal', 'begun'] as const) {
+      if (this.outside[name].length === 0) continue
+      dropped.push(...this.outside[name].filter((entry) => entry.place === call))
+      this.outside[name] = this.outside[name].filter((entry) => entry.place !== call)
+    }
+    for (const entry of dropped) entry.reject(new Error('The call was cancelled.'))
+    if (call.finite) this.open_calls--
+    if (dropped.length > 0) this.admit()
+    this.checkDrained()
+  }
+
+  /**
+   * Resolves to the row's logits. Rejects with what `forward` rejects with, what `close` was given, or `QUEUE_FULL`;
+   * a row that must wait for room in the queue is no failure.
+   */
   submit(row: Row, call: Call): Promise<Float32Array> {
-    if (this.closed) return Promise.reject(this.closed)
+    if (call.ended) return Promise.reject(new Error('The call was cancelled.'))
+    const refusal = call.finite ? this.closed : this.refusal
+    if (refusal) return Promise.reject(refusal)
     return new Promise((resolve, reject) => {
-      this.queue.push({ row, call, arrival: this.arrivals++, resolve, reject })
-      this.schedulePump()
+      const entry: Entry = { row, place: call, passed: false, resolve, reject }
+      const outside = this.outside[call.begun ? 'begun' : call.priority]
+      if (outside.length === 0 && this.hasRoom(entry)) {
+        this.enter(entry)
+      } else if (call.begun || call.on_full === 'wait') {
+        outside.push(entry)
+      } else {
+        reject(this.full())
+      }
     })
   }
 
-  /** Rejects every waiting row, and every later one, with `reason`. Batches in flight are not touched. */
-  close(reason: Error): void {
-    this.closed = reason
-    for (const entry of this.window) entry.reject(reason)
-    for (const entry of this.queue.slice(this.head)) entry.reject(reason)
-    this.window = []
-    this.window_tokens = 0
-    this.queue = []
-    this.head = 0
+  /** As `submit` does it, before a text is tokenized. */
+  refuseIfFull(call: Call): void {
+    if (call.begun || call.on_full === 'wait') return
+    const { max_queue_tokens } = this.limits
+    if (this.queue.tokens >= max_queue_tokens || this.outside[call.priority].length > 0) throw this.full()
   }
 
-  /** In a microtask, so that rows submitted in one go share a batch. */
+  /** Rejects every waiting row, and every later call, with `reason`. Batches in flight are not touched. */
+  close(reason: Error): void {
+    this.refusal ??= reason
+    this.closed ??= reason
+    const { high, normal, begun } = this.outside
+    const waiting = [...this.queue.clear(), ...high.splice(0), ...normal.splice(0), ...begun.splice(0)]
+    for (const entry of waiting) entry.reject(reason)
+    this.drained()
+  }
+
+  /**
+   * Refuses every later call, and further texts of a stream, with `reason`. Resolves when the calls that have begun have
+   * ended and nothing waits or runs, or by `close`.
+   */
+  drain(reason: Error): Promise<void> {
+    this.refusal ??= reason
+    this.draining ??= new Promise((resolve) => {
+      this.drained = resolve
+    })
+    this.checkDrained()
+    return this.draining
+  }
+
+  private checkDrained(): void {
+    const idle = this.open_calls === 0 && this.in_flight === 0 && this.queue.rows === 0
+    if (idle || this.closed) this.drained()
+  }
+
+  private full(): ElectraError {
+    return new ElectraError(
+      'QUEUE_FULL',
+      `${this.queue.tokens} tokens wait, and max_queue_tokens is ${this.limits.max_queue_tokens}; try again later, raise the option, or pass on_full: 'wait'.`,
+    )
+  }
+
+  /** An empty queue has room for any row, so that one that is longer than the whole queue goes too. */
+  private hasRoom({ row, place }: Entry): boolean {
+    const { max_queue_tokens } = this.limits
+    const share = place.begun && place.rows.length > 0 ? max_queue_tokens * SHARE_OF_BEGUN : max_queue_tokens
+    return this.queue.tokens === 0 || this.queue.tokens + row.ids.length <= share
+  }
+
+  private enter(entry: Entry): void {
+    entry.place.begun = true
+    this.queue.push(entry)
+    this.schedulePump()
+  }
+
+  /** Lets in what stands outside, as far as there is room. */
+  private admit(): void {
+    for (const name of ['high', 'normal', 'begun'] as const) {
+      const outside = this.outside[name]
+      let entered = 0
+      for (const entry of outside) {
+        if (!this.hasRoom(entry)) break
+        this.enter(entry)
+        entered++
+      }
+      if (entered > 0) this.outside[name] = outside.slice(entered)
+    }
+  }
+
+  /**
+   * At once where the lane is idle; else when the promises of this turn of the event loop have run, so that rows
+   * submitted by callers that were just answered share a batch.
+   */
   private schedulePump(): void {
     if (this.pump_scheduled || this.in_flight >= MAX_IN_FLIGHT) return
     this.pump_scheduled = true
-    queueMicrotask(() => {
+    const pump = () => {
       this.pump_scheduled = false
-      while (this.in_flight < MAX_IN_FLIGHT) {
-        const batch = this.take()
-        if (batch.length === 0) return
-        this.run(batch)
-      }
-    })
+      this.pump()
+    }
+    if (this.in_flight === 0) queueMicrotask(pump)
+    else process.nextTick(pump)
   }
 
-  private run(batch: readonly Entry[]): void {
+  private pump(): void {
+    const batch = this.nextBatch()
+    if (batch.length > 0) void this.run(batch)
+    this.admit()
+    if (batch.length > 0) this.schedulePump()
+  }
+
+  /** Without rows whose time is up: the timers that end their calls are about to run. */
+  private nextBatch(): Entry[] {
+    for (;;) {
+      const batch = this.queue.take()
+      const now = performance.now()
+      const timely = batch.filter(({ place }) => place.deadline > now)
+      if (timely.length > 0 || batch.length === 0) return timely
+    }
+  }
+
+  private async run(batch: readonly Entry[]): Promise<void> {
     this.in_flight++
     const { input_ids, cu_seqlens, token_type_ids } = pack(batch.map((entry) => entry.row))
-    void this.forward(input_ids, cu_seqlens, token_type_ids)
-      .then(
-        (logits) => {
-          const num_labels = logits.length / batch.length
-          batch.forEach((entry, row) => {
-            entry.resolve(logits.subarray(row * num_labels, (row + 1) * num_labels))
-          })
-        },
-        (reason: unknown) => {
-          for (const entry of batch) entry.reject(reason)
-        },
-      )
-      .finally(() => {
-        this.in_flight--
-        this.schedulePump()
+    try {
+      const logits = await this.forward(input_ids, cu_seqlens, token_type_ids)
+      const num_labels = logits.length / batch.length
+      batch.forEach((entry, row) => {
+        entry.resolve(logits.subarray(row * num_labels, (row + 1) * num_labels))
       })
-  }
-
-  /** The next batch: the row that has waited longest, and the waiting rows nearest to it in length. */
-  private take(): Entry[] {
-    this.fillWindow()
-    let oldest = 0
-    this.window.forEach((entry, index) => {
-      if (entry.arrival < (this.window[oldest]?.arrival ?? Infinity)) oldest = index
-    })
-    if (this.window.length === 0) return []
-    const lengths = this.window.map((entry) => entry.row.ids.length)
-    const [from, to] = rowsAround(lengths, oldest, this.max_batch_tokens, !this.mixes_lengths)
-    const batch = this.window.splice(from, to - from)
-    for (const entry of batch) this.window_tokens -= entry.row.ids.length
-    return batch
-  }
-
-  private fillWindow(): void {
-    const cancelled = this.window.filter((entry) => entry.call.cancelled)
-    if (cancelled.length > 0) {
-      for (const entry of cancelled) this.drop(entry)
-      this.window = this.window.filter((entry) => !entry.call.cancelled)
-      this.window_tokens = this.window.reduce((sum, entry) => sum + entry.row.ids.length, 0)
+    } catch (reason) {
+      for (const entry of batch) entry.reject(reason)
     }
-    let grown = false
-    while (this.window_tokens < LOOKAHEAD * this.max_batch_tokens) {
-      const entry = this.queue[this.head]
-      if (!entry) break
-      this.head++
-      if (entry.call.cancelled) {
-        this.drop(entry)
-        continue
-      }
-      this.window.push(entry)
-      this.window_tokens += entry.row.ids.length
-      grown = true
-    }
-    if (this.head === this.queue.length) {
-      this.queue = []
-      this.head = 0
-    } else if (this.head > 1024 && this.head * 2 > this.queue.length) {
-      this.queue = this.queue.slice(this.head)
-      this.head = 0
-    }
-    if (grown) this.window.sort((a, b) => a.row.ids.length - b.row.ids.length || a.arrival - b.arrival)
-  }
-
-  private drop(entry: Entry): void {
-    entry.reject(new Error('The call was cancelled.'))
+    this.in_flight--
+    this.schedulePump()
+    this.checkDrained()
   }
 }

@@ -33,6 +33,7 @@ export class TextScorer<Label extends string> {
   ): Promise<Started<Classification<Label>>> {
     const { max_length, long_text } = settings
     await pacer.turn()
+    this.scheduler_.refuseIfFull(call)
     const encoding = await this.encode(text, long_text === 'window' ? Infinity : max_length, call)
     const num_tokens = encoding.ids.length
     if (encoding.truncated && long_text === 'error') {
@@ -66,7 +67,7 @@ export class TextScorer<Label extends string> {
     for (;;) {
       const step = steps.next()
       if (step.done) return step.value
-      if (call.cancelled) throw new Error('The call was cancelled.')
+      if (call.ended) throw new Error('The call was cancelled.')
       await pacer.turn()
     }
   }

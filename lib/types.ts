@@ -69,6 +69,17 @@ export interface LoadOptions extends SourceOptions {
   threads?: number
   /** Folder of a libtorch to use, instead of the one that would be found. */
   libtorch?: string
+  /**
+   * Tokens that go through the model together. Default: 1,024 on the CPU, where a larger batch is no faster per token and
+   * a smaller one lets others in sooner; 16,384 on CUDA, which needs more to be full.
+   */
+  max_batch_tokens?: number
+  /**
+   * Tokens that may wait to be scored, those of all calls together. Default 1,048,576. A call that finds no room is
+   * refused with `QUEUE_FULL` or waits, by its `on_full`. It bounds how long a call waits: at most as long as this many
+   * tokens take, which `stats().tokens_per_second` tells.
+   */
+  max_queue_tokens?: number
 }
 
 /**
@@ -89,10 +100,29 @@ export interface TextPair {
 /** What is classified: a text, or a pair of texts. */
 export type TextInput = string | TextPair
 
-/** How texts are classified. */
-export interface ClassifyOptions {
+/** How a call stands among others. */
+export interface CallOptions {
   /** Ends the call: its promise rejects with the signal's reason, and texts that still wait are dropped. */
   signal?: AbortSignal
+  /**
+   * Milliseconds from the call's beginning to its last result, an integer from 1. A call that is not done by then rejects
+   * with `DEADLINE_EXCEEDED`, and texts that still wait are dropped. Default: none.
+   */
+  timeout_ms?: number
+  /**
+   * `'high'`: before everything `'normal'` that waits, and not in a batch with it. Where it never ends, one batch in nine
+   * is of normal priority all the same. Default `'normal'`.
+   */
+  priority?: 'high' | 'normal'
+  /**
+   * What becomes of a call that finds `max_queue_tokens` waiting. `'error'` (default): it rejects with `QUEUE_FULL` at
+   * once. `'wait'`: it begins when there is room. A call that has begun is never refused: its further texts wait for room.
+   */
+  on_full?: 'error' | 'wait'
+}
+
+/** How texts are classified. */
+export interface ClassifyOptions extends CallOptions {
   /**
    * Longest row in tokens, `[CLS]` and `[SEP]` included; 3 up to the model's own limit (the default).
    */
@@ -111,6 +141,12 @@ export interface ClassifyOptions {
    * measured each by itself.
    */
   max_text_chars?: number
+}
+
+/** How a classifier is closed. */
+export interface CloseOptions {
+  /** Finishes the calls that have begun, however long they take, before it closes. Default `false`. */
+  drain?: boolean
 }
 
 /** What a text was found to be. */

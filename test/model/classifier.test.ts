@@ -342,7 +342,7 @@ describe('ElectraClassifier on the model that ships', () => {
         {
           name: 'TypeError',
           message:
-            "There is no option 'maxLength'; the options are signal, max_length, long_text, max_text_chars.",
+            "There is no option 'maxLength'; the options are signal, timeout_ms, priority, on_full, max_length, long_text, max_text_chars.",
         },
       ],
       [
@@ -364,6 +364,26 @@ describe('ElectraClassifier on the model that ships', () => {
         'an unknown long_text',
         { long_text: 'cut' },
         { name: 'RangeError', message: "long_text must be one of 'truncate', 'error', 'window', not 'cut'." },
+      ],
+      [
+        'a timeout that is no number',
+        { timeout_ms: '5' },
+        { name: 'TypeError', message: "timeout_ms must be a number, not '5'." },
+      ],
+      [
+        'no time at all',
+        { timeout_ms: 0 },
+        { name: 'RangeError', message: 'timeout_ms must be an integer from 1 to 2147483647, not 0.' },
+      ],
+      [
+        'an unknown priority',
+        { priority: 'urgent' },
+        { name: 'RangeError', message: "priority must be one of 'high', 'normal', not 'urgent'." },
+      ],
+      [
+        'an unknown on_full',
+        { on_full: 'drop' },
+        { name: 'RangeError', message: "on_full must be one of 'error', 'wait', not 'drop'." },
       ],
       [
         'a signal that is none',
@@ -490,13 +510,25 @@ describe('ElectraClassifier.load', () => {
       { name: 'TypeError', message: "threads must be a number, not '2'." },
     ],
     [
+      'a batch of nothing',
+      undefined,
+      { max_batch_tokens: 0 },
+      { name: 'RangeError', message: 'max_batch_tokens must be an integer from 1 to 2147483647, not 0.' },
+    ],
+    [
+      'a queue of a fraction',
+      undefined,
+      { max_queue_tokens: 1.5 },
+      { name: 'RangeError', message: 'max_queue_tokens must be an integer from 1 to 2147483647, not 1.5.' },
+    ],
+    [
       'an unknown option',
       undefined,
       { thread: 2 },
       {
         name: 'TypeError',
         message:
-          "There is no option 'thread'; the options are device, dtype, threads, libtorch, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
+          "There is no option 'thread'; the options are device, dtype, threads, libtorch, max_batch_tokens, max_queue_tokens, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
       },
     ],
   ]

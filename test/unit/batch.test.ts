@@ -19,18 +19,27 @@ describe('batch: rows packed end to end', () => {
     assert.deepEqual(token_type_ids, Int32Array.of(0, 0, 0, 1, 1, 0))
   })
 
-  it('gathers the rows nearest in length to the oldest, within the budget', () => {
+  const any = { equal: false, like: false }
+
+  it('gathers the rows nearest in length to the chosen one, within the budget', () => {
     const lengths = [2, 5, 9, 10, 10, 12, 30, 31]
-    assert.deepEqual(rowsAround(lengths, 3, 41, false), [2, 6])
-    assert.deepEqual(rowsAround(lengths, 3, 46, false), [1, 6])
-    assert.deepEqual(rowsAround(lengths, 7, 61, false), [6, 8])
+    assert.deepEqual(rowsAround(lengths, 3, 41, any), [2, 6])
+    assert.deepEqual(rowsAround(lengths, 3, 46, any), [1, 6])
+    assert.deepEqual(rowsAround(lengths, 7, 61, any), [6, 8])
   })
 
   it('sends a row that is longer than the budget, alone', () => {
-    assert.deepEqual(rowsAround([10, 50, 51], 1, 20, false), [1, 2])
+    assert.deepEqual(rowsAround([10, 50, 51], 1, 20, any), [1, 2])
   })
 
   it('joins only equal lengths where lengths may not mix', () => {
-    assert.deepEqual(rowsAround([9, 10, 10, 10, 11], 2, 1000, true), [1, 4])
+    assert.deepEqual(rowsAround([9, 10, 10, 10, 11], 2, 1000, { equal: true, like: false }), [1, 4])
+  })
+
+  it('joins no much longer row where lengths are to be alike, but any shorter one', () => {
+    const only = { equal: false, like: true }
+    assert.deepEqual(rowsAround([3, 20, 64, 80, 81, 400], 1, 1000, only), [0, 4])
+    assert.deepEqual(rowsAround([3, 20, 64, 80, 81, 400], 0, 1000, only), [0, 3])
+    assert.deepEqual(rowsAround([3, 20, 64, 80, 81, 400], 5, 1000, only), [0, 6])
   })
 })

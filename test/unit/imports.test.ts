@@ -51,6 +51,7 @@ describe('who may import whom', () => {
         'lib/wordpiece.ts',
         'lib/pairs.ts',
         'lib/batch.ts',
+        'lib/queue.ts',
         'lib/classification.ts',
         'lib/text-width.ts',
       ],
@@ -76,7 +77,7 @@ describe('who may import whom', () => {
   })
 
   it('gives the scheduler its forward as a function', () => {
-    assert.deepEqual(imports('lib/scheduler.ts'), ['./batch'])
+    assert.deepEqual(imports('lib/scheduler.ts'), ['./batch', './errors', './queue'])
   })
 
   it('lets only what loads or exports a model, and the command line, use binding, and only binding the native contract', () => {
