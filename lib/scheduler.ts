@@ -1,4 +1,5 @@
 import { pack, type Row } from './batch'
+import { areNumbers } from './classification'
 import { ElectraError } from './errors'
 import { FairQueue, type Place, type Priority, type Waiting } from './queue'
 
@@ -238,7 +239,10 @@ export class Scheduler {
       const logits = await this.forward(input_ids, cu_seqlens, token_type_ids)
       const num_labels = logits.length / batch.length
       batch.forEach((entry, row) => {
-        entry.resolve(logits.subarray(row * num_labels, (row + 1) * num_labels))
+        const own = logits.subarray(row * num_labels, (row + 1) * num_labels)
+        // Its neighbours have what they asked for.
+        if (areNumbers(own)) entry.resolve(own)
+        else entry.reject(noNumbers())
       })
     } catch (reason) {
       for (const entry of batch) entry.reject(reason)
@@ -247,4 +251,11 @@ export class Scheduler {
     this.schedulePump()
     this.checkDrained()
   }
+}
+
+function noNumbers(): ElectraError {
+  return new ElectraError(
+    'FORWARD_FAILED',
+    "The model put out no numbers for this text (NaN or infinite logits); load it with dtype 'fp32', or another model.",
+  )
 }

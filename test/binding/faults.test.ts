@@ -100,10 +100,7 @@ describe('faults of the core', () => {
       code: 'UNHEALTHY',
       message: 'the model can run no batch any more, because an earlier one failed for good',
     }
-    await Promise.all([
-      assert.rejects(first, { code: 'FORWARD_FAILED' }),
-      assert.rejects(queued, unhealthy),
-    ])
+    await Promise.all([assert.rejects(first, { code: 'FORWARD_FAILED' }), assert.rejects(queued, unhealthy)])
     await assert.rejects(model.forward(Int32Array.of(1), Int32Array.of(0, 1)), unhealthy)
     await model.close()
     assert.equal(readFileSync(freed, 'utf8'), 'freed\n')
@@ -138,7 +135,9 @@ describe('faults of the core', () => {
   it('gives up a batch that hangs while it is being closed', async () => {
     const gate = scratchPath('gate')
     const model = await addon.Model.load(spec(`forward=deaf:${gate}`))
-    const hung = assert.rejects(model.forward(Int32Array.of(1), Int32Array.of(0, 1)), { code: 'FORWARD_FAILED' })
+    const hung = assert.rejects(model.forward(Int32Array.of(1), Int32Array.of(0, 1)), {
+      code: 'FORWARD_FAILED',
+    })
     await until(() => existsSync(`${gate}.entered`))
     const closing = model.close()
     assert.equal(model.giveUp(model.running()?.call ?? 0), true)
