@@ -312,6 +312,12 @@ Model::Model(const Napi::CallbackInfo& info)
 Model::~Model() {
   // Collected without close(): the lane frees the weights and ends by itself, and is joined when it has.
   if (lane_) lane_->close();
+  hold_memory(0);
+}
+
+void Model::hold_memory(int64_t bytes) {
+  Napi::MemoryManagement::AdjustExternalMemory(Env(), bytes - held_);
+  held_ = bytes;
 }
 
 Napi::Value Model::load(const Napi::CallbackInfo& info) {
@@ -330,9 +336,11 @@ Napi::Value Model::load(const Napi::CallbackInfo& info) {
         return true;
       },
       [lane](Napi::Env env, Result& result) -> Napi::Value {
+        const auto& info = std::get<electra_model_info>(result);
         Napi::Object model = Environment::of(env).make_model(*lane);
-        model.DefineProperty(Napi::PropertyDescriptor::Value(
-            "info", info_object(env, std::get<electra_model_info>(result)), napi_enumerable));
+        model.DefineProperty(
+            Napi::PropertyDescriptor::Value("info", info_object(env, info), napi_enumerable));
+        Model::Unwrap(model)->hold_memory(static_cast<int64_t>(info.memory));
         return model;
       });
 }
@@ -381,6 +389,7 @@ Napi::Value Model::give_up(const Napi::CallbackInfo& info) {
 
 Napi::Value Model::close(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
+  hold_memory(0);
   return environment.promise([&](uint64_t call) { return !environment.is_shut() && lane_->close(call); },
                              nullptr, Napi::Persistent(info.This().As<Napi::Object>()));
 }

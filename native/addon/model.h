@@ -82,6 +82,9 @@ class Model : public Napi::ObjectWrap<Model> {
   explicit Model(const Napi::CallbackInfo& info);
   ~Model() override;
 
+  // So that the garbage collector knows what a model that nobody uses is worth.
+  void hold_memory(int64_t bytes);
+
  private:
   static Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
@@ -90,6 +93,7 @@ class Model : public Napi::ObjectWrap<Model> {
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<InferenceThread> lane_;
+  int64_t held_ = 0;
 };
 
 }  // namespace electra
