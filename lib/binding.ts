@@ -105,7 +105,7 @@ function libtorchNotFound(tried: readonly Tried[]): ElectraError {
 /** What a user can do about an error that the native side reports; the rest say it themselves. */
 const REMEDIES: Partial<Record<ErrorCode, string>> = {
   OUT_OF_MEMORY: 'free memory, or pass fewer or shorter rows at once',
-  FORWARD_FAILED: 'the classifier is still usable; if it happens again, load the model anew',
+  FORWARD_FAILED: 'other texts can still be scored; pass another text, or load the model anew',
 }
 
 const NATIVE_CODES: ReadonlySet<string> = new Set<native.NativeErrorCode>([
@@ -117,6 +117,7 @@ const NATIVE_CODES: ReadonlySet<string> = new Set<native.NativeErrorCode>([
   'MODEL_LOAD_FAILED',
   'FORWARD_FAILED',
   'OUT_OF_MEMORY',
+  'UNHEALTHY',
   'CLOSED',
 ])
 

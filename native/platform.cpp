@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <new>
 #include <set>
 #include <sstream>
 #include <system_error>
@@ -22,6 +23,9 @@
 #else
 #include <dlfcn.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <link.h>
+#endif
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -386,6 +390,8 @@ Library Library::open(const std::string& path) {
   return Library(module);
 }
 
+std::string Library::where_open(const std::string&) { return {}; }
+
 void* Library::symbol(const char* name) const {
   void* address = reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(handle_), name));
   if (address == nullptr) throw Error(std::string("the library has no symbol ") + name, false);
@@ -437,6 +443,17 @@ Library Library::open(const std::string& path) {
   throw Error(path + " cannot be opened because " + library + ", which it needs, is missing", false);
 }
 
+std::string Library::where_open(const std::string& name) {
+#ifdef __GLIBC__
+  void* handle = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  link_map* map = nullptr;
+  if (handle != nullptr && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) return map->l_name;
+#else
+  static_cast<void>(name);
+#endif
+  return {};
+}
+
 void* Library::symbol(const char* name) const {
   void* address = dlsym(handle_, name);
   if (address == nullptr) throw Error(std::string("the library has no symbol ") + name, false);
@@ -454,7 +471,10 @@ MappedFile::MappedFile(const std::string& path) {
   if (status.st_size == 0) return;  // an empty file cannot be mapped
   const auto size = static_cast<size_t>(status.st_size);
   void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
-  if (address == MAP_FAILED) throw last_error(path + " cannot be mapped");
+  if (address == MAP_FAILED) {
+    if (errno == ENOMEM) throw std::bad_alloc();
+    throw last_error(path + " cannot be mapped");
+  }
   bytes_ = {static_cast<const std::byte*>(address), size};
 }
 

@@ -28,6 +28,9 @@ class Library {
  public:
   static Library open(const std::string& path);
   void* symbol(const char* name) const;
+  // The path of a library that this process has open, whoever opened it; "" where it has none of that name, or
+  // where the system does not tell (it does with glibc).
+  static std::string where_open(const std::string& name);
 
  private:
   explicit Library(void* handle) : handle_(handle) {}
@@ -37,7 +40,7 @@ class Library {
 // The file name of a library on this system: "torch" gives libtorch.so, libtorch.dylib or torch.dll.
 std::string library_file(const std::string& name);
 
-// A whole file mapped for reading.
+// A whole file mapped for reading. Throws std::bad_alloc where there is no room for it.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 
 #include "core/checkpoint/archive.h"
 #include "core/checkpoint/weights.h"
@@ -84,6 +85,10 @@ int32_t guarded(electra_error* error, int32_t otherwise, const Work& work) noexc
     return report(error, e.code(), e.what());
   } catch (const platform::Error& e) {
     return report(error, e.not_found() ? ELECTRA_CHECKPOINT_NOT_FOUND : ELECTRA_CHECKPOINT_INVALID, e.what());
+  } catch (const std::system_error& e) {
+    const bool no_thread = e.code() == std::errc::resource_unavailable_try_again;
+    return no_thread ? report(error, ELECTRA_OUT_OF_MEMORY, "No thread could be started.")
+                     : report(error, otherwise, e.what());
   } catch (const c10::Error& e) {
     return report_torch(e.what_without_backtrace());
   } catch (const std::exception& e) {

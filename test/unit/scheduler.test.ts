@@ -223,6 +223,18 @@ describe('scheduler: rows of all callers into batches', () => {
     fake.batches[1]?.answer()
     assert.deepEqual(await fine, [9, 4])
   })
+
+  it('rejects a row whose logits are no numbers, and answers its neighbours', async () => {
+    const limits = { max_batch_tokens: 100, max_queue_tokens: 100, mixes_lengths: true }
+    const scheduler = new Scheduler(() => Promise.resolve(Float32Array.of(1, 5, NaN, 5)), limits)
+    const [good, bad] = [single(scheduler, 5), single(scheduler, 5)]
+    assert.deepEqual(await good, [1, 5])
+    await assert.rejects(bad, {
+      code: 'FORWARD_FAILED',
+      message:
+        /^The model put out no numbers for this text \(NaN or infinite logits\); load it with dtype 'fp32'/,
+    })
+  })
 })
 
 describe('scheduler: callers that are gone', () => {
