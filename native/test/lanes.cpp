@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "addon/inference_thread.h"
+#include "core/cpu/team.h"
 
 using namespace electra;
 
@@ -237,6 +238,28 @@ void test_queue() {
   fs::remove_all(scratch);
 }
 
+// Plain memory, which members hand to each other by the barrier alone, and the caller by run() alone.
+void test_team() {
+  for (const int size : {1, 2, 5}) {
+    cpu::Team team(size);
+    cpu::Barrier barrier(size);
+    std::vector<int> written(static_cast<size_t>(size)), read(written);
+    for (int round = 0; round < 200; ++round) {
+      auto work = [&](int member) {
+        for (int step = 0; step < 3; ++step) {
+          written[static_cast<size_t>(member)] = 3 * round + step;
+          barrier.wait();
+          read[static_cast<size_t>(member)] = written[static_cast<size_t>((member + 1) % size)];
+          barrier.wait();
+        }
+      };
+      team.run(work);
+      require(read == std::vector<int>(static_cast<size_t>(size), 3 * round + 2),
+              "a barrier parts the steps");
+    }
+  }
+}
+
 // ── Readers and packing, on a real core ───────────────────────────────────────────────────────────────────
 
 // Rows of these lengths, of ids that differ.
@@ -312,7 +335,10 @@ void test_checkpoint(Answers& answers, const fs::path& folder, int32_t dtype) {
 int main(int count, char** arguments) {
   require(count >= 3, "electra_lanes LIBTORCH CORE [CHECKPOINT…]");
   open_core(arguments[1], arguments[2]);
-  if (count == 3) test_queue();
+  if (count == 3) {
+    test_queue();
+    test_team();
+  }
   Answers answers;
   for (int i = 3; i < count; ++i) {
     for (const int32_t dtype : {ELECTRA_FP32, ELECTRA_BF16, ELECTRA_INT8}) {
