@@ -20,7 +20,7 @@ if (error) throw error
 const report = JSON.parse(stdout) as Report
 const total = report.metadata?.vulnerabilities?.total
 if (total === undefined) {
-  const reason = report.error?.summary || report.message || 'it said nothing'
+  const reason = [report.error?.summary, report.message].find(Boolean) ?? 'it said nothing'
   // The address may be one that only this machine has.
   console.log(`skipped: the registry answers no audit (${reason.replace(/\s*-?\s*\w+ https?:\S+/, '')})`)
 } else if (total === 0) {

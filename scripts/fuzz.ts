@@ -16,7 +16,7 @@ const MOST_ALLOCATED_MB = 300
 
 const usage = new Error('usage: npm run fuzz -- SECONDS [TARGET…]')
 
-runScript('fuzz', async () => {
+runScript(async () => {
   const [seconds, ...named] = process.argv.slice(2)
   if (!/^\d+$/.test(seconds ?? '')) throw usage
   const all = readdirSync(CORPUS).sort()

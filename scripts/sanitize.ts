@@ -1,7 +1,7 @@
 /**
  * `npm run test:asan`, `npm run test:tsan`: the native tests without Node, then the binding tests, on code that was
- * built with AddressSanitizer and UndefinedBehaviorSanitizer, or with ThreadSanitizer. Takes clang; libtorch and Node
- * themselves are not instrumented.
+ * built with AddressSanitizer and UndefinedBehaviorSanitizer, or with ThreadSanitizer. Takes clang for the one and g++ for
+ * the other; libtorch and Node themselves are not instrumented.
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync } from 'node:fs'
@@ -19,7 +19,7 @@ const MOCHA: Record<Sanitizer, string[]> = {
   thread: ['test/binding/!(kernels).test.ts'],
 }
 
-runScript('sanitize', async () => {
+runScript(async () => {
   const [sanitizer] = process.argv.slice(2)
   if (sanitizer !== 'address' && sanitizer !== 'thread') throw new Error('usage: sanitize.ts address|thread')
   const build = await sanitizedBuild(sanitizer)
