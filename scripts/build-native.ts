@@ -35,7 +35,7 @@ export async function buildNative(libtorch: Libtorch, starts?: () => void): Prom
   return true
 }
 
-function cmakeJs(...args: string[]): Promise<string> {
+export function cmakeJs(...args: string[]): Promise<string> {
   const main = join(ROOT, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
   return runCommand(process.execPath, [main, ...args], { cwd: ROOT })
 }
