@@ -121,12 +121,43 @@ async function linkerOptions(target: string, headers: string, scratch: string): 
   if (target.startsWith('linux-')) {
     const map = join(scratch, 'exports.map')
     writeFileSync(map, `{ global: ${REGISTRATION.join('; ')}; local: *; };\n`)
-    return ['-Wl,-z,nodelete', `-Wl,--version-script=${map}`]
+    return ['-Wl,-z,nodelete', `-Wl,--version-script=${map}`, await unwinder(target, scratch)]
   }
   // Windows links by import library; node.exe has none in the headers, but a list of its symbols.
   const library = join(scratch, 'node.lib')
   await zig(['dlltool', '-m', 'i386:x86-64', '-d', join(headers, 'def', 'node_api.def'), '-l', library])
   return [library]
+}
+
+/**
+ * The system's libgcc_s as the linker needs it: its name, and functions with nothing in them. Zig would put an unwinder
+ * of its own into the addon, which crashes on an exception that comes from a library with the system's.
+ */
+async function unwinder(target: string, scratch: string): Promise<string> {
+  const [code, library] = [join(scratch, 'unwind.c'), join(scratch, 'libgcc_s.so.1')]
+  const names = [
+    'RaiseException',
+    'Resume',
+    'Resume_or_Rethrow',
+    'DeleteException',
+    'ForcedUnwind',
+    'Backtrace',
+  ]
+  const of_context = [
+    'IP',
+    'IPInfo',
+    'GR',
+    'CFA',
+    'LanguageSpecificData',
+    'RegionStart',
+    'TextRelBase',
+    'DataRelBase',
+  ]
+  names.push(...of_context.map((name) => `Get${name}`), 'SetIP', 'SetGR', 'FindEnclosingFunction')
+  writeFileSync(code, names.map((name) => `void _Unwind_${name}(void) {}\n`).join(''))
+  const zig_target = ZIG_TARGETS.get(target) ?? ''
+  await zig(['cc', '-target', zig_target, '-shared', '-Wl,-soname,libgcc_s.so.1', '-o', library, code])
+  return library
 }
 
 async function zig(args: string[]): Promise<void> {
