@@ -76,6 +76,9 @@ void name_thread(const std::string& name);
 // cannot do that.
 void release_freed_memory();
 
+// Sets a variable of the process's environment where it has none.
+void set_default_variable(const char* name, const char* value);
+
 // For a process that must exit while a thread of it still computes: the exit keeps its code, but runs no
 // static destructor under that thread. A no-op where the C library cannot do that.
 void exit_without_destructors();

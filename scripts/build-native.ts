@@ -22,17 +22,27 @@ export async function buildNative(libtorch: Libtorch, starts?: () => void): Prom
 
   starts?.()
   rmSync(STAMP, { force: true })
-  const definitions = [`--CDLIBTORCH=${libtorch.folder}`, '--CDELECTRA_FAKE_CORE=ON']
+  await compile(join(ROOT, 'build'), [`--CDLIBTORCH=${libtorch.folder}`, '--CDELECTRA_FAKE_CORE=ON'])
+  writeFileSync(STAMP, stamp)
+  return true
+}
+
+/**
+ * Runs CMake on the project.
+ *
+ * @param folder gets what is built, in `Release`
+ * @param definitions as cmake-js takes them: `--CDNAME=VALUE`
+ */
+export async function compile(folder: string, definitions: string[]): Promise<void> {
+  const options = ['--out', folder, ...definitions]
   try {
-    await cmakeJs('configure', ...definitions)
+    await cmakeJs('configure', ...options)
   } catch (error) {
     // What an earlier configuration left (another place of this folder, another generator) may be in its way.
     if (!(error instanceof CommandFailed)) throw error
-    await cmakeJs('reconfigure', ...definitions)
+    await cmakeJs('reconfigure', ...options)
   }
-  await cmakeJs('build', '--parallel', String(availableParallelism()))
-  writeFileSync(STAMP, stamp)
-  return true
+  await cmakeJs('build', ...options, '--parallel', String(availableParallelism()))
 }
 
 export function cmakeJs(...args: string[]): Promise<string> {

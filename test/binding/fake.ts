@@ -9,8 +9,11 @@ import { addonPath } from '../../lib/binding'
 
 export type Addon = typeof native
 
-export const ADDON = addonPath() ?? join(__dirname, '..', '..', 'build', 'Release', 'electra_classifier.node')
-const RELEASE = dirname(ADDON)
+const BUILT = join(__dirname, '..', '..', 'build', 'Release')
+/** The one that the library itself would open. */
+export const ADDON = addonPath() ?? join(BUILT, 'electra_classifier.node')
+// What only tests need lies beside the addon that they are built with, and not among prebuilds.
+const RELEASE = existsSync(join(dirname(ADDON), 'libelectra_core-fake.so')) ? dirname(ADDON) : BUILT
 export const FAKE_CORE = join(RELEASE, 'libelectra_core-fake.so')
 export const CPU_LIMITS = join(RELEASE, 'electra_cpu_limits')
 
