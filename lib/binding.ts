@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import nodeGypBuild from 'node-gyp-build'
 import type * as native from '../binding'
+import { addonMissing, addonUnopened } from './addon-failure'
 import { ElectraError, type ErrorCode } from './errors'
 import { findLibtorch, type Libtorch, type Tried } from './libtorch'
 
@@ -34,34 +35,29 @@ export function openAddon(): Addon {
   if (addon) return addon
   const path = addonPath()
   if (path === undefined) {
-    throw new ElectraError(
-      'BINDING_NOT_FOUND',
-      `There is no compiled addon for ${process.platform}-${process.arch} in ${PACKAGE_FOLDER}; build it there with: npm run prepare`,
-    )
+    throw addonMissing(PACKAGE_FOLDER)
   }
   try {
     addon = nodeGypBuild(PACKAGE_FOLDER) as Addon
   } catch (cause) {
-    throw new ElectraError(
-      'BINDING_NOT_FOUND',
-      `The addon ${path} could not be opened (${messageOf(cause)}); build it anew with: npm run prepare`,
-      { cause },
-    )
+    throw addonUnopened(PACKAGE_FOLDER, path, cause)
   }
   // process.exit() and an uncaught throw run no cleanup hooks, so the threads are stopped here.
   process.once('exit', addon.shutdown)
   return addon
 }
 
-/** Cores that were built, by libtorch minor. */
+/** Cores that were built, by libtorch minor: the prebuilt ones, and before them those compiled on this machine. */
 export function builtCores(): Map<string, string> {
   const path = addonPath()
   const cores = new Map<string, string>()
   if (path === undefined) return cores
-  const folder = dirname(path)
-  for (const file of readdirSync(folder)) {
-    const minor = /^(?:lib)?electra_core-(\d+\.\d+)\.(?:so|dylib|dll)$/.exec(file)?.[1]
-    if (minor !== undefined) cores.set(minor, join(folder, file))
+  const prebuilt = join(PACKAGE_FOLDER, 'prebuilds', `${process.platform}-${process.arch}`)
+  for (const folder of [prebuilt, dirname(path)]) {
+    for (const file of existsSync(folder) ? readdirSync(folder) : []) {
+      const minor = /^(?:lib)?electra_core-(\d+\.\d+)\.(?:so|dylib|dll)$/.exec(file)?.[1]
+      if (minor !== undefined) cores.set(minor, join(folder, file))
+    }
   }
   return cores
 }
@@ -136,8 +132,4 @@ export function toElectraError(error: unknown): unknown {
   const remedy = error instanceof ElectraError ? undefined : REMEDIES[code]
   const message = remedy === undefined ? error.message : `${error.message.replace(/\.$/, '')}; ${remedy}.`
   return new ElectraError(code, message, { cause: error })
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -13,7 +13,7 @@ import {
   findLibtorch,
   inspectLibtorch,
 } from '../lib/libtorch'
-import { CommandFailed, lastLine, runCommand } from './run-command'
+import { CommandFailed, lastLine, runCommand } from '../lib/run-command'
 
 export interface FetchOptions {
   env?: NodeJS.ProcessEnv

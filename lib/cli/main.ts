@@ -64,6 +64,14 @@ Examples:
 
 Exit codes: 0 ready, 1 something is missing; the last line says what to run.`
 
+const BUILD_EXAMPLES = `
+Examples:
+  $ electra-classifier build
+  $ LIBTORCH=/opt/libtorch electra-classifier build
+
+It takes a C++20 compiler, cmake, make or ninja, npm, and a libtorch with its C++ headers; what is missing is named,
+with the command that installs it. The result goes into the package, and is used instead of the prebuilt addon.`
+
 const DTYPES = ['auto', 'fp32', 'bf16', 'fp16', 'int8']
 
 /** Runs a command line to its end, and ends the process. */
@@ -160,6 +168,15 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
     .action(async ({ format }: { format: 'text' | 'json' }) => {
       const { doctor } = await import('./doctor.js')
       exit_code = (await untilAborted(signal, () => doctor(format))) ? 0 : 1
+    })
+
+  program
+    .command('build')
+    .description('Compile the addon on this machine, where none is prebuilt for it.')
+    .addHelpText('after', BUILD_EXAMPLES)
+    .action(async () => {
+      const { build } = await import('./build.js')
+      await untilAborted(signal, () => build(signal))
     })
 
   await program.parseAsync(argv)
