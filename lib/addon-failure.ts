@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { readElf } from './elf'
 import { ElectraError } from './errors'
@@ -19,9 +19,21 @@ function isCheckout(package_folder: string): boolean {
   return existsSync(join(package_folder, 'scripts', 'prepare.ts'))
 }
 
+/** False where a bundler copied this code into a file that lies elsewhere. */
+function isPackage(folder: string): boolean {
+  const file = join(folder, 'package.json')
+  return existsSync(file) && /"name": "electra-classifier"/.test(readFileSync(file, 'utf8'))
+}
+
 /** There is no addon for this platform. */
 export function addonMissing(package_folder: string): ElectraError {
   const platform = `${process.platform}-${process.arch}`
+  if (!isPackage(package_folder)) {
+    return new ElectraError(
+      'BINDING_NOT_FOUND',
+      `The code of electra-classifier was bundled into a file near ${package_folder}, where neither its addon nor its model is; keep the package out of the bundle (esbuild: --external:electra-classifier, webpack: externals, Next.js: serverExternalPackages).`,
+    )
+  }
   if (isMusl()) return new ElectraError('BINDING_NOT_FOUND', MUSL)
   const prebuilds = join(package_folder, 'prebuilds')
   const others = existsSync(prebuilds) ? readdirSync(prebuilds).sort().join(', ') : ''

@@ -10,7 +10,7 @@ const NODES = ['20.19.0', '22.23.3', '24.21.0']
 const BUN = '1.4.5'
 
 describe('the package, packed and installed into an empty folder', function () {
-  this.timeout(300_000)
+  this.timeout(600_000)
   let folder: string
   let env: NodeJS.ProcessEnv
 

@@ -143,6 +143,18 @@ export function run(
   return spawnSync(command, args, { encoding: 'utf8', ...options })
 }
 
+/**
+ * A project with the tarball unpacked in it, which takes no network: what the package depends on is found through
+ * `NODE_PATH`.
+ */
+export function unpackedProject(): { project: string; env: NodeJS.ProcessEnv } {
+  const project = emptyProject()
+  mkdirSync(installedIn(project), { recursive: true })
+  execFileSync('tar', ['-xzf', pack().tarball, '--strip-components=1', '-C', installedIn(project)])
+  cpSync(join(__dirname, 'consumers'), project, { recursive: true })
+  return { project, env: { ...process.env, NODE_PATH: join(ROOT, 'node_modules') } }
+}
+
 /** Says why a test is left out, and leaves it out. */
 export function skip(test: Mocha.Context, reason: string): never {
   console.log(`      skipped: ${reason}`)
