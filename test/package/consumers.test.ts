@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { nodeBinary, npmTool } from '../../scripts/npm-tool'
 import { PAGES } from '../fixtures/pages'
-import { ROOT, installedIn, nodeBinary, npmProject, run, skip, testTool, withLibtorch } from './installation'
+import { ROOT, installedIn, npmProject, run, skip, withLibtorch } from './installation'
 
 /** The oldest that `engines` allows, and the newest of the releases after it. */
 const NODES = ['20.19.0', '22.23.3', '24.21.0']
@@ -118,8 +119,8 @@ describe('the package, packed and installed into an empty folder', function () {
   }
 
   for (const version of NODES) {
-    it(`runs on Node ${version}`, function () {
-      const path = nodeBinary(version)
+    it(`runs on Node ${version}`, async function () {
+      const path = await nodeBinary(version)
       if (path === undefined)
         return skip(this, `npm has no Node ${version} for this platform, or is out of reach`)
       assert.equal(run(path, ['--version']).stdout, `v${version}\n`)
@@ -129,8 +130,8 @@ describe('the package, packed and installed into an empty folder', function () {
     })
   }
 
-  it(`runs on Bun ${BUN}`, function () {
-    const tool = testTool(`@oven/bun-${process.platform}-${process.arch}`, BUN)
+  it(`runs on Bun ${BUN}`, async function () {
+    const tool = await npmTool(`@oven/bun-${process.platform}-${process.arch}`, BUN)
     if (tool === undefined) return skip(this, `npm has no Bun ${BUN} for this platform, or is out of reach`)
     const bun = join(tool, 'bin', 'bun')
     assert.equal(run(bun, ['--version']).stdout, `${BUN}\n`)

@@ -1,7 +1,6 @@
 /* The package as others get it: packed once for a run of the tests, and the package managers and runtimes it meets. */
 import { execFileSync, spawnSync, type SpawnSyncReturns } from 'node:child_process'
 import {
-  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -14,7 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { addonPath } from '../../lib/binding'
-import { cacheFolder, findLibtorch } from '../../lib/libtorch'
+import { findLibtorch } from '../../lib/libtorch'
 
 export const ROOT = resolve(__dirname, '..', '..')
 export const PLATFORM = `${process.platform}-${process.arch}`
@@ -159,32 +158,4 @@ export function unpackedProject(): { project: string; env: NodeJS.ProcessEnv } {
 export function skip(test: Mocha.Context, reason: string): never {
   console.log(`      skipped: ${reason}`)
   return test.skip()
-}
-
-/**
- * A package from npm that only the tests use, in the user's cache.
- *
- * @returns its folder; undefined where it cannot be had
- */
-export function testTool(name: string, version: string): string | undefined {
-  const folder = join(cacheFolder(), 'test-tools', `${name.replace(/^@/, '').replace('/', '-')}-${version}`)
-  const tool = join(folder, 'node_modules', name)
-  if (existsSync(join(folder, 'complete'))) return tool
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'package.json'), '{ "private": true }')
-  const args = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline']
-  const { status } = run('npm', [...args, `${name}@${version}`], { cwd: folder })
-  if (status !== 0) return undefined
-  writeFileSync(join(folder, 'complete'), '')
-  return tool
-}
-
-/** The `node` of a release, from npm's package for this platform; undefined where it cannot be had. */
-export function nodeBinary(version: string): string | undefined {
-  const platform = process.platform === 'win32' ? 'win' : process.platform
-  const tool = testTool(`node-${platform}-${process.arch}`, version)
-  const path = tool && join(tool, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
-  if (path === undefined || !existsSync(path)) return undefined
-  chmodSync(path, 0o755)
-  return path
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { emptyProject, pack, run, skip, testTool, withLibtorch, withoutCompiler } from './installation'
+import { npmTool } from '../../scripts/npm-tool'
+import { emptyProject, pack, run, skip, withLibtorch, withoutCompiler } from './installation'
 
 const YARN = '4.18.1'
 
@@ -58,7 +59,7 @@ describe('the package on a machine without a compiler', function () {
 
   for (const [name, { tool, install, node = [] }] of Object.entries(MANAGERS)) {
     it(`is installed by ${name}, and scores`, async function () {
-      const found = tool && testTool(tool.name, tool.version)
+      const found = tool && (await npmTool(tool.name, tool.version))
       if (tool && found === undefined)
         return skip(this, `${tool.name} ${tool.version} cannot be had from npm`)
       const main = tool && join(found ?? '', tool.main)
