@@ -3,27 +3,28 @@ import { join } from 'node:path'
 import { CommandFailed, runCommand } from './run-command'
 
 /**
- * Compiles the addon, and the core for one libtorch, with the cmake-js that is installed in a folder.
+ * Compiles the addon, and the core for one libtorch, with the cmake-js that is installed beside the sources.
  *
- * @param folder has `CMakeLists.txt`, `native/` and cmake-js; the result is in its `build/Release/`
- * @param libtorch folder of a libtorch with its C++ headers
- * @param definitions further CMake variables, such as `ELECTRA_FAKE_CORE=ON`
+ * @param source has `CMakeLists.txt`, `native/` and cmake-js
+ * @param out gets what is built, in `Release/`
+ * @param definitions CMake variables, such as `LIBTORCH=/opt/libtorch`
  * @throws CommandFailed with all that the compiler printed
  */
 export async function compileAddon(
-  folder: string,
-  libtorch: string,
+  source: string,
+  out: string,
   definitions: readonly string[],
 ): Promise<void> {
-  const main = join(folder, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
-  const cmakeJs = (...args: string[]) => runCommand(process.execPath, [main, ...args], { cwd: folder })
-  const given = [`LIBTORCH=${libtorch}`, ...definitions].map((definition) => `--CD${definition}`)
+  const main = join(source, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
+  const options = ['--out', out, ...definitions.map((definition) => `--CD${definition}`)]
+  const cmakeJs = (command: string, ...more: string[]) =>
+    runCommand(process.execPath, [main, command, ...options, ...more], { cwd: source })
   try {
-    await cmakeJs('configure', ...given)
+    await cmakeJs('configure')
   } catch (error) {
     // What an earlier configuration left (another place of this folder, another generator) may be in its way.
     if (!(error instanceof CommandFailed)) throw error
-    await cmakeJs('reconfigure', ...given)
+    await cmakeJs('reconfigure')
   }
   await cmakeJs('build', '--parallel', String(availableParallelism()))
 }

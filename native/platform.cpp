@@ -14,8 +14,12 @@
 #include <thread>
 
 #ifdef _WIN32
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
+#ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
+#endif
 #include <windows.h>
 
 #include <bit>
@@ -406,6 +410,10 @@ MappedFile::~MappedFile() {
   if (!bytes_.empty()) UnmapViewOfFile(bytes_.data());
 }
 
+void set_default_variable(const char* name, const char* value) {
+  if (std::getenv(name) == nullptr) _putenv_s(name, value);
+}
+
 void name_thread(const std::string& name) {
   SetThreadDescription(GetCurrentThread(), std::wstring(name.begin(), name.end()).c_str());
 }
@@ -452,6 +460,8 @@ MappedFile::MappedFile(const std::string& path) {
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
+
+void set_default_variable(const char* name, const char* value) { setenv(name, value, 0); }
 
 void name_thread(const std::string& name) {
 #ifdef __APPLE__

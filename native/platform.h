@@ -69,6 +69,9 @@ Cpu cpu(const std::string& root = {});
 // Names the calling thread, as `top -H` and debuggers show it; at most 15 characters are kept.
 void name_thread(const std::string& name);
 
+// Sets a variable of the process's environment where it has none.
+void set_default_variable(const char* name, const char* value);
+
 // For a process that must exit while a thread of it still computes: the exit keeps its code, but runs no
 // static destructor under that thread. A no-op where the C library cannot do that.
 void exit_without_destructors();

@@ -22,7 +22,8 @@ export async function buildNative(libtorch: Libtorch, starts?: () => void): Prom
 
   starts?.()
   rmSync(STAMP, { force: true })
-  await compileAddon(ROOT, libtorch.folder, ['ELECTRA_FAKE_CORE=ON'])
+  const definitions = [`LIBTORCH=${libtorch.folder}`, 'ELECTRA_FAKE_CORE=ON']
+  await compileAddon(ROOT, join(ROOT, 'build'), definitions)
   writeFileSync(STAMP, stamp)
   return true
 }

@@ -80,7 +80,7 @@ async function layOut(folder: string): Promise<void> {
 
 async function compile(folder: string, libtorch: Libtorch): Promise<void> {
   try {
-    await compileAddon(folder, libtorch.folder, ['ELECTRA_WERROR=OFF'])
+    await compileAddon(folder, join(folder, 'build'), [`LIBTORCH=${libtorch.folder}`, 'ELECTRA_WERROR=OFF'])
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error
     throw new BuildError(`${error.output.trimEnd()}\n${error.message}; what the compiler said is above.`)

@@ -97,10 +97,8 @@ int32_t guarded(electra_error* error, int32_t otherwise, const Work& work) noexc
 void prepare_process() {
   static std::once_flag once;
   std::call_once(once, [] {
-#ifndef _WIN32
-    setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256", 0);
-    setenv("LRU_CACHE_CAPACITY", "256", 0);
-#endif
+    platform::set_default_variable("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256");
+    platform::set_default_variable("LRU_CACHE_CAPACITY", "256");
     prepare_interpreter();
   });
 }

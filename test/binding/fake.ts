@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type * as native from '../../binding'
+import { addonPath } from '../../lib/binding'
 
 export type Addon = typeof native
 
 const RELEASE = join(__dirname, '..', '..', 'build', 'Release')
-export const ADDON = join(RELEASE, 'electra_classifier.node')
+/** The one that the library itself would open. */
+export const ADDON = addonPath() ?? join(RELEASE, 'electra_classifier.node')
 export const FAKE_CORE = join(RELEASE, 'libelectra_core-fake.so')
 export const CPU_LIMITS = join(RELEASE, 'electra_cpu_limits')
 
