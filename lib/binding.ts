@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import nodeGypBuild from 'node-gyp-build'
 import type * as native from '../binding'
 import { ElectraError, type ErrorCode } from './errors'
-import { findLibtorch, type Libtorch, type Tried } from './libtorch'
+import { findLibtorch, type Libtorch, type Tried } from './libtorch/find'
 
 export type { ArchiveFile, CoreInfo, CpuInfo, LoadSpec, Model, ModelInfo } from '../binding'
 export type Addon = typeof native
