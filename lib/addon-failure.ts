@@ -1,10 +1,10 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { readElf } from './elf'
+import { readElf } from './libtorch/elf'
 import { ElectraError } from './errors'
 
 /** What `npx electra-classifier build` cannot do without. */
-const NEEDS = 'a C++20 compiler, cmake, make or ninja, and a libtorch with its C++ headers'
+const NEEDS = 'a C++20 compiler, cmake, and make or ninja'
 
 /**
  * The command that compiles the addon on this machine.

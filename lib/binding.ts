@@ -4,7 +4,7 @@ import nodeGypBuild from 'node-gyp-build'
 import type * as native from '../binding'
 import { addonMissing, addonUnopened } from './addon-failure'
 import { ElectraError, type ErrorCode } from './errors'
-import { findLibtorch, type Libtorch, type Tried } from './libtorch'
+import { findLibtorch, type Libtorch, type Tried } from './libtorch/find'
 
 export type { ArchiveFile, CoreInfo, CpuInfo, LoadSpec, Model, ModelInfo } from '../binding'
 export type Addon = typeof native

@@ -14,6 +14,7 @@ import { missingTools } from '../build-tools'
 import { compileAddon } from '../compile-addon'
 import { findLibtorch, type Libtorch } from '../libtorch'
 import { CommandFailed, lastLine, runCommand } from '../run-command'
+import { install } from './install-libtorch'
 
 const PACKAGE_FOLDER = resolve(__dirname, '..', '..')
 
@@ -33,13 +34,7 @@ class BuildError extends Error {}
 export async function build(signal: AbortSignal): Promise<void> {
   const missing = await missingTools({ python: false })
   if (missing.length) throw new BuildError(missing.join('\n'))
-  const { found: libtorch, tried } = await findLibtorch(undefined, { for_building: true })
-  if (!libtorch) {
-    const places = tried.map(({ source, reason }) => `\n  ${source}: ${reason}`)
-    throw new BuildError(
-      `No libtorch with C++ headers was found to build for; \`pip install torch==2.13.0\` brings one, or set LIBTORCH to the folder of one.${places.join('')}`,
-    )
-  }
+  const libtorch = await libtorchWithHeaders(signal)
   const folder = mkdtempSync(join(tmpdir(), 'electra-build-'))
   try {
     say(`getting ${TOOLS.join(', ')} from npm`)
@@ -48,10 +43,24 @@ export async function build(signal: AbortSignal): Promise<void> {
     say(`compiling for libtorch ${libtorch.version} in ${libtorch.folder}, which takes a few minutes`)
     await compile(folder, libtorch)
     signal.throwIfAborted()
-    process.stdout.write(`compiled ${install(join(folder, 'build', 'Release')).join('\n     and ')}\n`)
+    process.stdout.write(`compiled ${putInPlace(join(folder, 'build', 'Release')).join('\n     and ')}\n`)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** The one that is found, else one is brought: whoever builds has asked for what that takes. */
+async function libtorchWithHeaders(signal: AbortSignal): Promise<Libtorch> {
+  const { found, tried } = await findLibtorch(undefined, { for_building: true })
+  if (found) return found
+  // Whoever names a folder means that one.
+  const named = tried.find(({ source, path }) => source === 'LIBTORCH' && path !== undefined)
+  if (named) throw new BuildError(`The libtorch to build for cannot be used: ${named.reason}.`)
+  say('no libtorch with C++ headers is here yet')
+  await install({ headers: true }, signal)
+  const brought = await findLibtorch(undefined, { for_building: true })
+  if (!brought.found) throw new BuildError('The libtorch that was installed cannot be used to build for.')
+  return brought.found
 }
 
 /** Standard error, because the result is what standard output is for. */
@@ -88,7 +97,7 @@ async function compile(folder: string, libtorch: Libtorch): Promise<void> {
 }
 
 /** Puts each file in place with one rename: another process may be opening the one that is there. */
-function install(release: string): string[] {
+function putInPlace(release: string): string[] {
   const target = join(PACKAGE_FOLDER, 'build', 'Release')
   const names = readdirSync(release).filter((name) => /electra_(?:classifier|core)/.test(name))
   try {

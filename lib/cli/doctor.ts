@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { addonPath, builtCores, openAddon, openBinding } from '../binding'
 import { openCheckpoint, SHIPPED_MODEL } from '../checkpoint'
 import { ElectraClassifier } from '../classifier'
-import { findLibtorch } from '../libtorch'
+import { findLibtorch } from '../libtorch/find'
 
 /** One thing that scoring needs. */
 interface Check {

@@ -6,6 +6,8 @@ import { untilAborted } from '../abort'
 import { ElectraError } from '../errors'
 import type { LoadOptions } from '../types'
 import type { ClassifyArguments } from './classify'
+import type { InstallArguments } from './install-libtorch'
+import { VARIANTS } from '../libtorch/variants'
 import { Ended, InputError, watchForEnd } from './endings'
 import type { EvaluateArguments } from './evaluate'
 import { addModelSourceOptions, type ModelSourceArguments } from './model-source'
@@ -57,6 +59,20 @@ Example:
 The archive holds config and tokenizer, and runs here (--model electra-large.pt) and in Python:
 torch.jit.load("electra-large.pt")(input_ids, attention_mask).`
 
+const INSTALL_EXAMPLES = `
+Examples:
+  $ electra-classifier install-libtorch
+  $ electra-classifier install-libtorch --variant cu130
+  $ electra-classifier install-libtorch --from torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl
+  $ electra-classifier install-libtorch --from https://mirror.example/whl/cpu/
+  $ electra-classifier install-libtorch --dir /opt/libtorch
+
+A wheel holds libtorch whatever Python it is for. A CUDA build takes NVIDIA's libraries as well, at the versions
+that torch pins; from a folder, their wheels have to lie there, too. HTTPS_PROXY and NO_PROXY are honoured, and a
+download that was cut goes on where it was.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.`
+
 const DOCTOR_EXAMPLES = `
 Examples:
   $ electra-classifier doctor
@@ -69,8 +85,9 @@ Examples:
   $ electra-classifier build
   $ LIBTORCH=/opt/libtorch electra-classifier build
 
-It takes a C++20 compiler, cmake, make or ninja, npm, and a libtorch with its C++ headers; what is missing is named,
-with the command that installs it. The result goes into the package, and is used instead of the prebuilt addon.`
+It takes a C++20 compiler, cmake, make or ninja, and npm; what is missing is named, with the command that installs it.
+A libtorch with C++ headers is found (LIBTORCH names one) or installed. The result goes into the package, and is used
+instead of the prebuilt addon.`
 
 const DTYPES = ['auto', 'fp32', 'bf16', 'fp16', 'int8']
 
@@ -159,6 +176,20 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
       await untilAborted(signal, () => exportCheckpoint(checkpoint, out, given, signal))
     })
   addModelSourceOptions(exportCommand)
+
+  program
+    .command('install-libtorch')
+    .description('Bring the libtorch that does the computing.')
+    .addOption(
+      new Option('--variant <V>', 'for the CPU, or for a CUDA version (default: cpu)').choices(VARIANTS),
+    )
+    .option('--from <URL|FILE>', "a wheel of torch, a folder of wheels, or a mirror of PyTorch's index")
+    .option('--dir <D>', 'install it there instead of in the cache')
+    .addHelpText('after', INSTALL_EXAMPLES)
+    .action(async (given: InstallArguments) => {
+      const { install } = await import('./install-libtorch.js')
+      await untilAborted(signal, () => install(given, signal))
+    })
 
   program
     .command('doctor')

@@ -36,17 +36,26 @@ describe('electra-classifier build', function () {
     assert.deepEqual([stdout, status], ['', 1])
   })
 
-  it('needs a libtorch with C++ headers, and says where it looked', () => {
-    const bin = join(project, 'python')
-    mkdirSync(bin)
-    writeFileSync(join(bin, 'python3'), '#!/bin/sh\n', { mode: 0o755 })
+  it('refuses a LIBTORCH without C++ headers, for whoever names one means that one', () => {
     const headless = writeFakeLibtorch(join(project, 'headless'), {
       without: ['include/torch/headeronly/version.h'],
     })
-    const none = { HOME: project, XDG_CACHE_HOME: project, VIRTUAL_ENV: '', CONDA_PREFIX: '' }
-    const { stderr, status } = build({ ...none, LIBTORCH: headless, PATH: `${bin}:${env.PATH ?? ''}` })
-    assert.match(stderr, /^electra-classifier: No libtorch with C\+\+ headers was found to build for; /)
-    assert.match(stderr, /\n {2}LIBTORCH: .*headless has no C\+\+ headers in include\//)
+    const { stderr, status } = build({ LIBTORCH: headless })
+    assert.match(
+      stderr,
+      /cannot be used: .*headless has no C\+\+ headers in include\/, so nothing can be built\.\n$/,
+    )
+    assert.equal(status, 1)
+  })
+
+  it('brings a libtorch with its headers where there is none, and says why it cannot', () => {
+    const bin = join(project, 'python')
+    mkdirSync(bin)
+    writeFileSync(join(bin, 'python3'), '#!/bin/sh\n', { mode: 0o755 })
+    const none = { LIBTORCH: '', HOME: project, XDG_CACHE_HOME: project, VIRTUAL_ENV: '', CONDA_PREFIX: '' }
+    const index = { ELECTRA_TORCH_INDEX: 'http://127.0.0.1:1/whl/', PATH: `${bin}:${env.PATH ?? ''}` }
+    const { stderr, status } = build({ ...none, ...index })
+    assert.match(stderr, /^no libtorch with C\+\+ headers is here yet\nelectra-classifier: .*127\.0\.0\.1:1/)
     assert.equal(status, 1)
   })
 

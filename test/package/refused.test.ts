@@ -55,11 +55,7 @@ describe('an addon that cannot be opened', function () {
     writeFileSync(addon, bytes)
   }
 
-  const NEEDS =
-    'needs a C++20 compiler, cmake, make or ninja, and a libtorch with its C\\+\\+ headers'.replace(
-      'C++20',
-      'C\\+\\+20',
-    )
+  const NEEDS = 'needs a C\\+\\+20 compiler, cmake, and make or ninja'
 
   it('opens as it is, and no sooner than a model is loaded', () => {
     const { stdout, stderr } = run(process.execPath, ['lazy.cjs'], { cwd: project, env })

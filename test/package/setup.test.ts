@@ -131,7 +131,7 @@ describe('setting up', () => {
     const { from, folder: got, version, variant } = await fetchHere()
     assert.deepEqual(
       [from, got, version, variant],
-      [env.ELECTRA_TORCH_INDEX, cacheEntry(env), '2.13.0', 'cpu'],
+      [env.ELECTRA_TORCH_INDEX, cacheEntry(PINNED_VERSION, 'cpu', env), '2.13.0', 'cpu'],
     )
     assert.deepEqual(inCache(), [`libtorch-2.13.0-cpu-linux-${process.arch}`])
     assert.deepEqual(readdirSync(got).sort(), ['.checked', 'build-version', 'include', 'lib'])
@@ -232,7 +232,7 @@ describe('setting up', () => {
 
   it('fetches anew where the cache was damaged', async () => {
     await fetchHere()
-    rmSync(join(cacheEntry(env), 'lib', 'libc10.so'))
+    rmSync(join(cacheEntry(PINNED_VERSION, 'cpu', env), 'lib', 'libc10.so'))
     assert.equal((await fetchHere()).from, env.ELECTRA_TORCH_INDEX)
     assert.deepEqual(inCache(), [`libtorch-2.13.0-cpu-linux-${process.arch}`])
   })
@@ -247,7 +247,7 @@ describe('setting up', () => {
     const both = await Promise.all([fetchHere(), fetchHere()])
     assert.deepEqual(
       both.map((one) => one.folder),
-      [cacheEntry(env), cacheEntry(env)],
+      [cacheEntry(PINNED_VERSION, 'cpu', env), cacheEntry(PINNED_VERSION, 'cpu', env)],
     )
     assert.deepEqual(inCache(), [`libtorch-2.13.0-cpu-linux-${process.arch}`])
   })
@@ -264,7 +264,7 @@ describe('setting up', () => {
     assert.equal(inCache().length, 1, 'its workplace')
     killed.kill('SIGKILL')
     await once(killed, 'exit')
-    assert.equal(existsSync(cacheEntry(env)), false)
+    assert.equal(existsSync(cacheEntry(PINNED_VERSION, 'cpu', env)), false)
 
     sendWheel = (response) => response.setHeader('content-length', wheel.length).end(wheel)
     await fetchHere()
