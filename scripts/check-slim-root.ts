@@ -197,7 +197,12 @@ export async function runSteps(
     } else if (instruction === 'RUN') {
       const shell = rest.replace(/^(?:--\S+\s+)*/, '')
       const env = Object.entries(args).map(([name, value]) => `${name}=${value}`)
-      await container.run(['env', ...env, '/bin/sh', '-c', shell])
+      try {
+        await container.run(['env', ...env, '/bin/sh', '-c', shell])
+      } catch (error) {
+        if (!(error instanceof CommandFailed)) throw error
+        throw new Error(`${error.output}\nThe step failed: RUN ${rest}`, { cause: error })
+      }
     } else if (!['FROM', 'EXPOSE'].includes(instruction)) throw new Error(`${instruction} is not known here`)
   }
   return command
@@ -226,7 +231,7 @@ export async function checkDockerfile(
     cpSync(libtorch, join(context, basename(libtorch)))
     const dependencies = { 'electra-classifier': 'file:/context/electra-classifier.tgz' }
     writeFileSync(join(context, 'package.json'), JSON.stringify({ private: true, dependencies }))
-    container.env.npm_config_registry = (await runCommand('npm', ['config', 'get', 'registry'])).trim()
+    await lendNetwork(container)
     const given = { LIBTORCH_FROM: `/context/${basename(libtorch)}` }
     const command = await runSteps(container, steps(readFileSync(file, 'utf8')), given, each)
     container.env.PORT = '0'
@@ -235,6 +240,18 @@ export async function checkDockerfile(
     await container.remove()
     rmSync(context, { recursive: true, force: true })
   }
+}
+
+/** The registry and the certificates that npm uses on this machine; what fails is not tried for minutes. */
+async function lendNetwork(container: Container): Promise<void> {
+  Object.assign(container.env, {
+    npm_config_registry: (await runCommand('npm', ['config', 'get', 'registry'])).trim(),
+    npm_config_fetch_retries: '1',
+  })
+  const certificates = process.env.NODE_EXTRA_CA_CERTS
+  if (certificates === undefined) return
+  container.copy(certificates, '/etc/ssl/lent.pem')
+  container.env.NODE_EXTRA_CA_CERTS = '/etc/ssl/lent.pem'
 }
 
 async function ask(service: ChildProcess): Promise<{ label: string; device: string }> {
@@ -275,7 +292,6 @@ if (require.main === module) {
       )
       console.log(`the service runs on ${device} and answers ${label}`)
     } catch (error) {
-      if (error instanceof CommandFailed) console.error(error.output)
       console.error(error instanceof Error ? error.message : error)
       process.exitCode = 1
     }
