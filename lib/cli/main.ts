@@ -7,6 +7,7 @@ import { ElectraError } from '../errors'
 import type { LoadOptions } from '../types'
 import type { ClassifyArguments } from './classify'
 import type { InstallArguments } from './install-libtorch'
+import type { ListArguments, UninstallArguments } from './installed-libtorches'
 import { VARIANTS } from '../libtorch/variants'
 import { Ended, InputError, watchForEnd } from './endings'
 import type { EvaluateArguments } from './evaluate'
@@ -192,9 +193,30 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
     })
 
   program
+    .command('list')
+    .description('Say which libtorches are installed.')
+    .option('--dir <D>', 'look at that folder instead of the cache')
+    .addOption(new Option('--format <FORMAT>', 'how it is printed').choices(['text', 'json']).default('text'))
+    .action(async (given: ListArguments) => {
+      const { list } = await import('./installed-libtorches.js')
+      await untilAborted(signal, () => list(given))
+    })
+
+  program
+    .command('uninstall-libtorch')
+    .description('Remove what install-libtorch has installed.')
+    .addOption(new Option('--variant <V>', 'only that build (default: all)').choices(VARIANTS))
+    .option('--dir <D>', 'remove that folder instead of what is in the cache')
+    .action(async (given: UninstallArguments) => {
+      const { uninstall } = await import('./installed-libtorches.js')
+      await untilAborted(signal, () => uninstall(given))
+    })
+
+  program
     .command('doctor')
     .description('Say what was found, and what is missing.')
     .addOption(new Option('--format <FORMAT>', 'how it is printed').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' }))
     .addHelpText('after', DOCTOR_EXAMPLES)
     .action(async ({ format }: { format: 'text' | 'json' }) => {
       const { doctor } = await import('./doctor.js')

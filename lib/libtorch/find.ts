@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { cacheEntries, cacheEntry, inspectEntry } from './cache'
 import { inspectLibtorch, LibtorchError, type Inspected } from './inspect'
+import { isRisky, requireOpens } from './probe'
 import { pythonTorches } from './python'
 import { PINNED_VERSION } from './variants'
 
@@ -28,6 +29,8 @@ export interface FindOptions {
   for_building?: boolean
   /** Minors that there is a core for; a libtorch of another one is passed over. All that are supported by default. */
   minors?: Iterable<string>
+  /** Opens a Python's torch in a child process first where it may not be made for this machine. */
+  probe?: boolean
   env?: NodeJS.ProcessEnv
 }
 
@@ -39,7 +42,7 @@ export interface FindOptions {
  */
 export async function findLibtorch(
   option?: string,
-  { for_building = false, minors, env = process.env }: FindOptions = {},
+  { for_building = false, minors, probe = false, env = process.env }: FindOptions = {},
 ): Promise<{ found?: Libtorch; tried: Tried[] }> {
   const tried: Tried[] = []
   const built = minors && new Set(minors)
@@ -50,6 +53,7 @@ export async function findLibtorch(
       const found = { ...(for_building ? inspectLibtorch(path) : inspected), source }
       if (for_building) requireHeaders(found.folder)
       if (built) requireCore(found, built)
+      if (probe && source === 'python' && isRisky(found)) await requireOpens(found, env)
       return { found, tried }
     } catch (error) {
       if (!(error instanceof LibtorchError)) throw error

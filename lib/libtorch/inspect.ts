@@ -159,6 +159,11 @@ function environmentFolders(): string[] {
 
 const SYSTEM_FOLDERS = ['/lib64', '/usr/lib64', '/lib', '/usr/lib', '/usr/local/lib']
 
+/** Whether the loader would find a library of the system, such as `libcuda.so.1`. */
+export function hasSystemLibrary(name: string): boolean {
+  return systemLibraries()(name)
+}
+
 /** In the loader's cache, in a folder that every loader reads, or open in this process already. */
 function systemLibraries(): (name: string) => boolean {
   const known = textOf('/etc/ld.so.cache') + textOf('/proc/self/maps').replaceAll('\n', '\0')

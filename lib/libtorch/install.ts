@@ -16,7 +16,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { fetchBlob, isDiskFull, isFileError } from '../blob'
 import { ElectraError } from '../errors'
 import { withLock } from '../lock'
-import { CHECKED_MARKER, cacheEntry, cacheFolder, verifyEntry, type Manifest } from './cache'
+import { CHECKED_MARKER, cacheEntry, cacheFolder, downloadsFolder, verifyEntry, type Manifest } from './cache'
 import { inspectLibtorch, LibtorchError, type Inspected } from './inspect'
 import { makePlan, type Part, type Plan } from './plan'
 import { NoRanges, openFile, openRemote, readFrom, sizeOfRemote, type Patience } from './remote'
@@ -93,7 +93,7 @@ export async function installLibtorch(
   const given = options.folder === undefined ? undefined : resolve(options.folder)
   if (given !== undefined) checkFolder(given)
   const beside = given === undefined ? undefined : join(dirname(given), `.${basename(given)}`)
-  const downloads = beside === undefined ? join(cacheFolder(env), 'downloads') : `${beside}.downloads`
+  const downloads = beside === undefined ? downloadsFolder(env) : `${beside}.downloads`
   const lock = beside === undefined ? join(cacheFolder(env), 'install.lock') : `${beside}.lock`
   try {
     const plan = await makePlan(
