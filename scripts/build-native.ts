@@ -1,11 +1,11 @@
 /* Compiles the addon and the core for the libtorch at hand; does nothing where nothing native has changed. */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
+import { compileAddon } from '../lib/compile-addon'
 import type { Libtorch } from '../lib/libtorch'
 import { fetchLibtorch } from './fetch-libtorch'
-import { CommandFailed, runCommand } from './run-command'
+import { CommandFailed, runCommand } from '../lib/run-command'
 
 const ROOT = resolve(__dirname, '..')
 const RELEASE = join(ROOT, 'build', 'Release')
@@ -22,32 +22,10 @@ export async function buildNative(libtorch: Libtorch, starts?: () => void): Prom
 
   starts?.()
   rmSync(STAMP, { force: true })
-  await compile(join(ROOT, 'build'), [`--CDLIBTORCH=${libtorch.folder}`, '--CDELECTRA_FAKE_CORE=ON'])
+  const definitions = [`LIBTORCH=${libtorch.folder}`, 'ELECTRA_FAKE_CORE=ON']
+  await compileAddon(ROOT, join(ROOT, 'build'), definitions)
   writeFileSync(STAMP, stamp)
   return true
-}
-
-/**
- * Runs CMake on the project.
- *
- * @param folder gets what is built, in `Release`
- * @param definitions as cmake-js takes them: `--CDNAME=VALUE`
- */
-export async function compile(folder: string, definitions: string[]): Promise<void> {
-  const options = ['--out', folder, ...definitions]
-  try {
-    await cmakeJs('configure', ...options)
-  } catch (error) {
-    // What an earlier configuration left (another place of this folder, another generator) may be in its way.
-    if (!(error instanceof CommandFailed)) throw error
-    await cmakeJs('reconfigure', ...options)
-  }
-  await cmakeJs('build', ...options, '--parallel', String(availableParallelism()))
-}
-
-export function cmakeJs(...args: string[]): Promise<string> {
-  const main = join(ROOT, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
-  return runCommand(process.execPath, [main, ...args], { cwd: ROOT })
 }
 
 /** As CMake names a MODULE library. */

@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { SUPPORTED_MINORS } from '../lib/libtorch'
-import { runCommand } from './run-command'
+import { runCommand } from '../lib/run-command'
 
 /** What manylinux_2_28 offers, and thus every system that libtorch itself runs on. */
 const AT_MOST: ReadonlyMap<string, readonly number[]> = new Map([

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { CommandFailed, runCommand } from './run-command'
+import { CommandFailed, runCommand } from '../lib/run-command'
 import { runScript, sanitizedBuild, sanitizedEnvironment } from './sanitized-build'
 
 const ROOT = resolve(__dirname, '..')

@@ -3,10 +3,10 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, wr
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { compile } from './build-native'
+import { compileAddon } from '../lib/compile-addon'
+import { CommandFailed, runCommand } from '../lib/run-command'
 import { REGISTRATION, addonName, checkPrebuild } from './check-prebuild'
 import { fetchLibtorch } from './fetch-libtorch'
-import { CommandFailed, runCommand } from './run-command'
 
 const ROOT = resolve(__dirname, '..')
 const PREBUILDS = join(ROOT, 'prebuilds')
@@ -64,7 +64,7 @@ async function native(): Promise<string[]> {
   const folder = join(ROOT, 'build', `prebuild-${libtorch.minor}-${libtorch.variant}`)
   // What an earlier run left of another CUDA major must not be taken for this one's.
   rmSync(join(folder, 'Release'), { recursive: true, force: true })
-  await compile(folder, [`--CDLIBTORCH=${libtorch.folder}`])
+  await compileAddon(ROOT, folder, [`LIBTORCH=${libtorch.folder}`])
   return collect(join(folder, 'Release'), PREBUILDS)
 }
 

@@ -1,10 +1,9 @@
 /* The addon, the core and their native tests, built with clang's sanitizers. */
 import { dirname, join, resolve } from 'node:path'
-import { availableParallelism } from 'node:os'
+import { compileAddon } from '../lib/compile-addon'
 import type { Libtorch } from '../lib/libtorch'
-import { cmakeJs } from './build-native'
 import { fetchLibtorch } from './fetch-libtorch'
-import { CommandFailed, runCommand } from './run-command'
+import { CommandFailed, runCommand } from '../lib/run-command'
 
 const ROOT = resolve(__dirname, '..')
 
@@ -47,11 +46,14 @@ export async function sanitizedBuild(sanitizer: Sanitizer): Promise<SanitizedBui
   const libtorch = await fetchLibtorch()
   const prebuild = join(ROOT, 'build', folder)
   const out = join(prebuild, 'build')
-  const definitions = ['--CDELECTRA_FAKE_CORE=ON', `--CDELECTRA_SANITIZE=${sanitizer}`]
+  const definitions = [
+    `CMAKE_CXX_COMPILER=${compiler}`,
+    'ELECTRA_FAKE_CORE=ON',
+    `ELECTRA_SANITIZE=${sanitizer}`,
+  ]
   // How libtorch's own threads agree cannot be seen, so for races there is the fake core only.
-  if (sanitizer === 'address') definitions.push(`--CDLIBTORCH=${libtorch.folder}`)
-  await cmakeJs('configure', '--out', out, '--cxx', compiler, ...definitions)
-  await cmakeJs('build', '--out', out, '--parallel', String(availableParallelism()))
+  if (sanitizer === 'address') definitions.push(`LIBTORCH=${libtorch.folder}`)
+  await compileAddon(ROOT, out, definitions)
   const release = join(out, 'Release')
   const core = join(release, `libelectra_core-${libtorch.minor}.so`)
   return { libtorch, release, prebuild, runtime, core }
