@@ -36,6 +36,8 @@ export interface Call extends Place, Readonly<CallSettings> {
   readonly finite: boolean
   /** Whether its first row got into the queue; what has begun is not refused any more. */
   begun: boolean
+  /** Rows of it that stand outside the queue. */
+  outside: number
   /** Nobody waits for its rows any more. */
   ended: boolean
 }
@@ -98,6 +100,7 @@ export class Scheduler {
       turn: 0,
       large: false,
       begun: false,
+      outside: 0,
       ended: false,
     }
     this.refuseIfFull(call)
@@ -111,7 +114,7 @@ export class Scheduler {
     call.ended = true
     const dropped = this.queue.drop(call)
     for (const name of ['high', 'normal', 'begun'] as const) {
-      if (this.outside[name].length === 0) continue
+      if (call.outside === 0) break
       dropped.push(...this.outside[name].filter((entry) => entry.place === call))
       this.outside[name] = this.outside[name].filter((entry) => entry.place !== call)
     }
@@ -142,6 +145,7 @@ export class Scheduler {
         this.enter(entry)
       } else if (call.begun || call.on_full === 'wait') {
         outside.push(entry)
+        call.outside++
       } else {
         reject(this.full())
       }
@@ -222,6 +226,7 @@ export class Scheduler {
       let entered = 0
       for (const entry of outside) {
         if (!this.hasRoom(entry)) break
+        entry.place.outside--
         this.enter(entry)
         entered++
       }
