@@ -70,11 +70,10 @@ describe('ElectraClassifier in a service', () => {
 
   it('ends a stream and a forward in time as well', async () => {
     async function* silent(): AsyncGenerator<string> {
-      yield 'Good.'
       await new Promise(() => undefined)
+      yield 'Good.'
     }
-    const stream = classifier.classifyStream(silent(), { timeout_ms: 200 })
-    assert.equal((await stream.next()).value?.label, 'positive')
+    const stream = classifier.classifyStream(silent(), { timeout_ms: 20 })
     await assert.rejects(stream.next(), { code: 'DEADLINE_EXCEEDED' })
     const rows = Array.from({ length: 3000 }, () => [101, 2204, 102])
     await assert.rejects(classifier.forward(rows, { timeout_ms: 1 }), { code: 'DEADLINE_EXCEEDED' })
