@@ -1,26 +1,26 @@
 // For the declarations: a consumer whose `lib` is older would not know Symbol.asyncDispose.
 /// <reference lib="esnext.disposable" preserve="true" />
-import { Deadline, untilAborted } from './abort'
+import { untilAborted } from './abort'
 import { openAddon, openBinding, type Model } from './binding'
+import { runCall, streamCall } from './call'
 import type { Checkpoint } from './checkpoint'
 import { toClassification } from './classification'
 import { ElectraError } from './errors'
 import { Health } from './health'
-import { inOrder } from './in-order'
 import { failureOf, openSource, weightsOf } from './open-model'
 import {
   checkCallOptions,
   checkClassifyOptions,
   checkCloseOptions,
   checkInput,
+  checkIterable,
   checkLoadOptions,
   checkRows,
-  type CallSettings,
   type ClassifySettings,
   type LoadSettings,
 } from './options'
 import { whyNoPairs } from './pairs'
-import { Scheduler, type Call } from './scheduler'
+import { MAX_BATCH_TOKENS, Scheduler } from './scheduler'
 import { Stats, traced } from './stats'
 import { TextScorer } from './text-scorer'
 import type { Tokenizer } from './tokenizer'
@@ -42,15 +42,6 @@ import type {
 
 /** Labels of the model that ships with the package. */
 export type ShippedLabel = 'negative' | 'neutral' | 'positive'
-
-/**
- * Tokens in one batch. On a CPU the products are as fast per token from about a thousand rows on, and a
- * smaller batch lets a single text in sooner; a GPU needs more to be full.
- */
-const MAX_BATCH_TOKENS = { cpu: 1024, cuda: 16384 }
-
-/** Batches' worth of tokens that one call has under way, which bounds its memory; at most half of the queue. */
-const BATCHES_AHEAD = 8
 
 /**
  * A loaded model that classifies text. Scoring runs in native code on threads of its own, so the event loop
@@ -255,7 +246,11 @@ export class ElectraClassifier<Label extends string = string> {
     if (!Array.isArray(input)) {
       const text = this.#check(input, 'text', settings)
       return traced({ method: 'classify', texts: 1, priority }, () =>
-        this.#guard(settings, async (call) => (await this.#scorer.start(text, settings, call)).result),
+        runCall(
+          this.#scheduler,
+          settings,
+          async (call) => (await this.#scorer.start(text, settings, call)).result,
+        ),
       )
     }
     // A copy, so that the caller may reuse the array at once.
@@ -289,9 +284,7 @@ export class ElectraClassifier<Label extends string = string> {
     options: ClassifyOptions = {},
   ): AsyncGenerator<Classification<Label>, void, undefined> {
     const settings = checkClassifyOptions(options, this.#max_length)
-    if (!isIterable(texts)) {
-      throw new TypeError('texts must be an iterable or async iterable of strings.')
-    }
+    checkIterable(texts)
     return this.#stream(texts, settings, false)
   }
 
@@ -342,7 +335,7 @@ export class ElectraClassifier<Label extends string = string> {
       token_types: this.#token_types,
     })
     return traced({ method: 'forward', texts: checked.length, priority: settings.priority }, () =>
-      this.#guard(settings, (call) =>
+      runCall(this.#scheduler, settings, (call) =>
         Promise.all(checked.map(async (row) => Array.from(await this.#scheduler.submit(row, call)))),
       ),
     )
@@ -404,72 +397,16 @@ export class ElectraClassifier<Label extends string = string> {
     return this.#check(input, `texts[${index}]`, settings)
   }
 
-  /** @param finite whether the source ends by itself, so that a drain may wait for it */
-  async *#stream(
+  #stream(
     texts: AsyncIterable<TextInput> | Iterable<TextInput>,
     settings: ClassifySettings,
     finite: boolean,
   ): AsyncGenerator<Classification<Label>, void, undefined> {
-    const { max_batch_tokens, max_queue_tokens } = this.#scheduler.limits
     let index = 0
-    const begun = this.#begin(settings, finite)
-    try {
-      const { call, signal } = begun
-      yield* inOrder(
-        texts,
-        (text) => {
-          return this.#scorer.start(this.#checkOne(text, index++, settings), settings, call)
-        },
-        Math.min(BATCHES_AHEAD * max_batch_tokens, max_queue_tokens / 2),
-        signal,
-      )
-    } catch (error) {
-      throw failureOf(error, settings.signal)
-    } finally {
-      begun.end()
-    }
+    return streamCall(this.#scheduler, settings, finite, texts, (text, call) =>
+      this.#scorer.start(this.#checkOne(text, index++, settings), settings, call),
+    )
   }
-
-  /** Runs a call until its signal aborts or its time is up, and makes its failures errors of this library. */
-  async #guard<T>(settings: CallSettings, work: (call: Call) => Promise<T>): Promise<T> {
-    const { call, signal, end } = this.#begin(settings, true)
-    try {
-      return await untilAborted(signal, () => work(call))
-    } catch (error) {
-      throw failureOf(error, settings.signal)
-    } finally {
-      end()
-    }
-  }
-
-  /** A call's place among others, and a signal that knows its deadline; `end` must follow. */
-  #begin(
-    settings: CallSettings,
-    finite: boolean,
-  ): { call: Call; signal: AbortSignal | undefined; end: () => void } {
-    const { signal, timeout_ms } = settings
-    signal?.throwIfAborted()
-    try {
-      const call = this.#scheduler.open(
-        { ...settings, deadline: performance.now() + (timeout_ms ?? Infinity) },
-        finite,
-      )
-      const deadline = new Deadline(signal, timeout_ms)
-      const end = () => {
-        deadline.release()
-        this.#scheduler.end(call)
-      }
-      return { call, signal: deadline.signal, end }
-    } catch (error) {
-      throw failureOf(error, signal)
-    }
-  }
-}
-
-function isIterable(value: unknown): boolean {
-  return (
-    typeof value === 'object' && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value)
-  )
 }
 
 function deepFreeze<T>(value: T): T {

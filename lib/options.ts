@@ -222,6 +222,13 @@ function checkText(text: unknown, name: string, { max_text_chars }: ClassifySett
   return text
 }
 
+/** Checks the texts of a stream, but not what is in it. */
+export function checkIterable(texts: unknown): void {
+  const iterable =
+    typeof texts === 'object' && texts !== null && (Symbol.asyncIterator in texts || Symbol.iterator in texts)
+  if (!iterable) throw new TypeError('texts must be an iterable or async iterable of strings.')
+}
+
 /** What the rows of `forward` must keep to. */
 interface RowLimits {
   max_length: number
