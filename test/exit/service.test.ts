@@ -7,7 +7,7 @@ import { addonPath } from '../../lib/binding'
 import { cacheFolder, findLibtorch } from '../../lib/libtorch'
 import { scratchPath } from '../binding/fake'
 import { writeFakeLibtorch } from '../fixtures/fake-libtorch'
-import { check, run, SILENT, type Options } from './child'
+import { check, needsPrlimit, run, SILENT, type Options } from './child'
 
 const ROOT = join(__dirname, '..', '..')
 
@@ -101,14 +101,7 @@ describe('a service', function () {
   })
 
   describe('out of memory', () => {
-    before(function () {
-      try {
-        execFileSync('prlimit', ['--version'])
-      } catch {
-        console.log('        skipped: there is no prlimit (Debian has it in util-linux)')
-        this.skip()
-      }
-    })
+    needsPrlimit()
     const REMEDY = 'free memory, or pass fewer or shorter rows at once.\npositive true\n'
     const cases: [string, string, string, NodeJS.ProcessEnv?][] = [
       ["refuses a batch that is far too large, on libtorch's operators", 'batch', 'There was not enough memory', { ELECTRA_CPU_ISA: 'none' }],
