@@ -65,7 +65,11 @@ describe('exit, on the fake core', () => {
   describe('out of memory', () => {
     needsPrlimit()
     const cases = [
-      ['the copy of a batch', 'copy_out_of_memory', 'there was not enough memory for a copy of the arguments'],
+      [
+        'the copy of a batch',
+        'copy_out_of_memory',
+        'there was not enough memory for a copy of the arguments',
+      ],
       ['its result', 'result_out_of_memory', 'there was not enough memory for the result'],
     ] as const
     for (const [what, scenario, message] of cases) {

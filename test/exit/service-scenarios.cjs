@@ -4,6 +4,7 @@ const cluster = require('node:cluster')
 const { cpSync, readFileSync, readdirSync, truncateSync } = require('node:fs')
 const http = require('node:http')
 const { join } = require('node:path')
+const { clearInterval, setInterval } = require('node:timers')
 const { setTimeout: delay } = require('node:timers/promises')
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads')
 
@@ -79,7 +80,9 @@ const moments = {
     const classifier = await ElectraClassifier.load()
     await classifier.classify('good')
     await classifier.close()
-    await end(classifier, async () => console.log(await classifier.classify('good').catch(({ code }) => code)))
+    await end(classifier, async () =>
+      console.log(await classifier.classify('good').catch(({ code }) => code)),
+    )
   },
 }
 
@@ -113,6 +116,15 @@ const endings = {
     process.kill(process.pid, 'SIGTERM')
     await delay(60_000)
   },
+}
+
+function get(port) {
+  return new Promise((resolve, reject) => {
+    const request = http.get({ host: '127.0.0.1', port, agent: false }, async (response) => {
+      resolve((await response.setEncoding('utf8').toArray()).join(''))
+    })
+    request.once('error', reject)
+  })
 }
 
 function startWorker(role, options) {
@@ -250,13 +262,13 @@ const scenarios = {
     const classifier = await ElectraClassifier.load(TINY)
     const own = print(await classifier.classify(TEXTS))
     const workers = [cluster.fork(), cluster.fork()]
-    const exits = workers.map((worker) => new Promise((resolve) => worker.once('exit', (...args) => resolve(args))))
+    const exits = workers.map(
+      (worker) => new Promise((resolve) => worker.once('exit', (...args) => resolve(args))),
+    )
     const ports = await Promise.all(
       workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))),
     )
-    const answers = await Promise.all(
-      [...ports, ...ports].map(async (port) => (await fetch(`http://127.0.0.1:${port}/`)).text()),
-    )
+    const answers = await Promise.all([...ports, ...ports].map(get))
     cluster.disconnect()
     console.log(answers.map((answer) => answer === own).join(' '), print(await Promise.all(exits)))
     await classifier.close()
@@ -306,10 +318,12 @@ const scenarios = {
       batch: () => classifier.forward(rows),
       threads: () => ElectraClassifier.load(undefined, { threads: 256 }),
       weights: () => ElectraClassifier.load(folder, { threads: 1 }),
-    }[what]().then(
-      () => 'none',
-      ({ code, message }) => `${code}: ${message}`,
-    )
+    }
+      [what]()
+      .then(
+        () => 'none',
+        ({ code, message }) => `${code}: ${message}`,
+      )
     console.log(failure)
     console.log((await classifier.classify('I love this restaurant!')).label, classifier.healthy)
     await classifier.close()
@@ -342,9 +356,7 @@ const scenarios = {
     }
     const load = () => ElectraClassifier.load()
     const [run, classifier] =
-      order === 'first'
-        ? [await onnx(), await load()]
-        : [await load(), await onnx()].reverse()
+      order === 'first' ? [await onnx(), await load()] : [await load(), await onnx()].reverse()
     for (let i = 0; i < 20; i++) {
       const [sum, { label }] = await Promise.all([run(), classifier.classify('I love this restaurant!')])
       if (i === 19) console.log(sum, label)

@@ -25,7 +25,8 @@ describe('a service', function () {
   })
 
   describe('ends', () => {
-    const THROWN = /^\S*service-scenarios\.cjs:\d+\n.*\n.*\n\nError: uncaught on purpose\n(?: {4}at .*\n)+\nNode\.js v\S+\n$/
+    const THROWN =
+      /^\S*service-scenarios\.cjs:\d+\n.*\n.*\n\nError: uncaught on purpose\n(?: {4}at .*\n)+\nNode\.js v\S+\n$/
     const moments = {
       batch: ['while a batch runs', '300\n'],
       load: ['during load', '3\n'],
@@ -104,7 +105,12 @@ describe('a service', function () {
     needsPrlimit()
     const REMEDY = 'free memory, or pass fewer or shorter rows at once.\npositive true\n'
     const cases: [string, string, string, NodeJS.ProcessEnv?][] = [
-      ["refuses a batch that is far too large, on libtorch's operators", 'batch', 'There was not enough memory', { ELECTRA_CPU_ISA: 'none' }],
+      [
+        "refuses a batch that is far too large, on libtorch's operators",
+        'batch',
+        'There was not enough memory',
+        { ELECTRA_CPU_ISA: 'none' },
+      ],
       ['refuses a model whose weights do not fit', 'weights', 'There was not enough memory'],
       ['refuses a model whose threads cannot be started', 'threads', 'No thread could be started'],
     ]
@@ -125,7 +131,8 @@ describe('a service', function () {
     function copy(): string {
       const folder = scratchPath('copy')
       mkdirSync(join(folder, 'build', 'Release'), { recursive: true })
-      for (const name of ['package.json', 'dist']) cpSync(join(ROOT, name), join(folder, name), { recursive: true })
+      for (const name of ['package.json', 'dist'])
+        cpSync(join(ROOT, name), join(folder, name), { recursive: true })
       cpSync(dirname(addonPath() ?? ''), join(folder, 'build', 'Release'), { recursive: true })
       symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
       return folder
