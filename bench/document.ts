@@ -3,14 +3,21 @@ import { cellText, counts, figureText, machineLines, roundsLine, sizesOf, titleO
 import type { Report } from './report'
 import { COLUMNS } from './targets'
 
-const BEGIN = '<!-- bench: begin (written by `npm run bench -- --write`) -->'
-const END = '<!-- bench: end -->'
+/** Parts of the document that are measured, and the scripts that write them. */
+const SECTIONS = { bench: 'npm run bench', load: 'npm run bench:load' }
 
 /** The document with its measured part replaced; prose before and after it is kept. */
 export function withMeasured(document: string, report: Report): string {
-  const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)]
-  if (begin < 0 || end < begin) throw new Error(`the document has no line ${BEGIN} with ${END} after it`)
-  return document.slice(0, begin) + `${BEGIN}\n\n${measured(report)}\n\n` + document.slice(end)
+  return withSection(document, 'bench', measured(report))
+}
+
+/** The document with one of its measured parts replaced. */
+export function withSection(document: string, name: keyof typeof SECTIONS, text: string): string {
+  const first = `<!-- ${name}: begin (written by \`${SECTIONS[name]} -- --write\`) -->`
+  const last = `<!-- ${name}: end -->`
+  const [begin, end] = [document.indexOf(first), document.indexOf(last)]
+  if (begin < 0 || end < begin) throw new Error(`the document has no line ${first} with ${last} after it`)
+  return document.slice(0, begin) + `${first}\n\n${text}\n\n` + document.slice(end)
 }
 
 function measured(report: Report): string {
@@ -25,12 +32,12 @@ function measured(report: Report): string {
       ...line.cells.map(cellText),
     ])
     blocks.push(`### ${titleOf(size)}, how many times as fast as the peer`)
-    blocks.push(table(['ours : peer', ...COLUMNS], rows))
+    blocks.push(markdownTable(['ours : peer', ...COLUMNS], rows))
   }
   if (report.checks.length) {
     blocks.push('### Everything else that is promised')
     blocks.push(
-      table(
+      markdownTable(
         ['what', 'measured', 'promised', ''],
         report.checks.map(({ what, figure, limit, verdict }) => [what, figure, limit ?? '', verdict ?? '']),
       ),
@@ -41,7 +48,7 @@ function measured(report: Report): string {
       .filter((each) => each.size === size)
       .map(({ engine, values }) => [engine, ...COLUMNS.map((column) => figureText(column, values))])
     blocks.push(`### ${titleOf(size)}, milliseconds for rows × tokens, and texts a second`)
-    blocks.push(table(['engine', ...COLUMNS], rows))
+    blocks.push(markdownTable(['engine', ...COLUMNS], rows))
   }
   if (report.failures.length) {
     blocks.push('Without figures:')
@@ -50,7 +57,7 @@ function measured(report: Report): string {
   return blocks.join('\n\n')
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
   return [line(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n')

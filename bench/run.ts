@@ -12,26 +12,23 @@
  *
  * Peers are installed on first use: npm packages into bench/, Python's into the cache folder (or BENCH_PYTHON).
  */
-import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { cpus, loadavg } from 'node:os'
+import { loadavg } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { parse } from 'csv-parse/sync'
-import { addonPath, openAddon } from '../lib/binding'
+import { addonPath } from '../lib/binding'
 import { SHIPPED_MODEL } from '../lib/checkpoint'
-import { findLibtorch } from '../lib/libtorch'
 import { chart } from './chart'
 import { withMeasured } from './document'
 import { plan, QUICK_SPEED, SIZES, type Step } from './plan'
-import { filesOf, lastLines, peerVersions, preparePeers, python, type Missing } from './prepare'
+import { machine, runTrial, TRIALS } from './machine'
+import { filesOf, preparePeers, type Missing } from './prepare'
 import { asText, machineLines } from './print'
 import { report, type Report } from './report'
 import { fingerprint, newest, Results, type Machine, type Outcome } from './results'
-import { machineClass } from './targets'
 
 const ROOT = join(__dirname, '..')
-const TRIALS = join(__dirname, 'trials')
 const RESULTS = join(__dirname, 'results')
 const { values: options } = parseArgs({
   options: {
@@ -49,31 +46,6 @@ const sizes = options.quick ? SIZES.slice(0, 1) : SIZES
 
 function say(line: string): void {
   process.stderr.write(`${line}\n`)
-}
-
-async function machine(): Promise<Machine> {
-  const { threads, rule, features, model } = openAddon().cpuInfo()
-  const { found } = await findLibtorch()
-  return {
-    cpu: model,
-    class: machineClass(features),
-    features,
-    threads,
-    threads_rule: rule,
-    cpus: cpus().length,
-    versions: { Node: process.version, libtorch: found?.version ?? 'none', ...peerVersions() },
-    commit: commit(),
-    date: new Date().toISOString().slice(0, 10),
-    quick: options.quick,
-  }
-}
-
-function commit(): string {
-  try {
-    return execFileSync('git', ['describe', '--always', '--dirty'], { cwd: ROOT, encoding: 'utf8' }).trim()
-  } catch {
-    return 'unknown'
-  }
 }
 
 /** Results belong to one build of the library and the bench, on one machine, over one file of texts. */
@@ -116,45 +88,16 @@ function whyNot({ trial }: Step, missing: Missing): string | undefined {
 
 /** Runs a trial in a fresh process; whatever goes wrong is its outcome. */
 function measure({ trial, round }: Step, threads: number): Outcome {
-  const script = join(TRIALS, trial.script)
   const size = SIZES.find(({ name }) => name === trial.size)
-  const [command, args] = script.endsWith('.py')
-    ? [python(), [script]]
-    : [process.execPath, ['--expose-gc', script]]
-  const [load = NaN] = loadavg()
-  const about = { trial: trial.id, round, at: new Date().toISOString(), load }
-  const started = performance.now()
-  const ended = spawnSync(command, args, {
-    encoding: 'utf8',
-    env: {
-      ...process.env,
-      BENCH_TEXTS: texts,
-      BENCH_THREADS: String(threads),
-      ...(size && { BENCH_MODEL: filesOf(size).model }),
-      // OpenMP's default would be every CPU that it sees.
-      OMP_NUM_THREADS: String(threads),
-      ...trial.env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: trial.timeout_s * 1000,
-    killSignal: 'SIGKILL',
-    maxBuffer: 1 << 28,
-  })
-  const outcome = { ...about, seconds: (performance.now() - started) / 1000 }
-  if (ended.error && 'code' in ended.error && ended.error.code === 'ETIMEDOUT') {
-    return { ...outcome, failure: `it took longer than ${trial.timeout_s} s` }
+  const env = {
+    BENCH_TEXTS: texts,
+    BENCH_THREADS: String(threads),
+    ...(size && { BENCH_MODEL: filesOf(size).model }),
+    // OpenMP's default would be every CPU that it sees.
+    OMP_NUM_THREADS: String(threads),
+    ...trial.env,
   }
-  if (ended.error) return { ...outcome, failure: ended.error.message }
-  if (ended.status !== 0) {
-    const how = ended.signal ?? `exit code ${ended.status ?? '?'}`
-    return { ...outcome, failure: lastLines(ended.stderr) || how }
-  }
-  try {
-    const printed = ended.stdout.trim().split('\n').at(-1) ?? ''
-    return { ...outcome, result: JSON.parse(printed) as Record<string, unknown> }
-  } catch {
-    return { ...outcome, failure: `it printed no JSON: ${lastLines(ended.stdout)}` }
-  }
+  return { trial: trial.id, round, ...runTrial(trial.script, env, trial.timeout_s) }
 }
 
 function runAll(steps: readonly Step[], results: Results, missing: Missing): void {
@@ -209,7 +152,7 @@ async function main(): Promise<void> {
     if (missing.npm !== undefined || missing.files.size) process.exitCode = 1
     return
   }
-  const about = await machine()
+  const about = await machine(options.quick)
   say(machineLines(about).join('\n'))
   const results = Results.open(resultsPath(about), about, options.fresh)
   const steps = plan(about.class, about.quick, (name) => {

@@ -21,12 +21,14 @@ import {
 } from './options'
 import { whyNoPairs } from './pairs'
 import { Scheduler, type Call } from './scheduler'
+import { Stats, traced } from './stats'
 import { TextScorer } from './text-scorer'
 import type { Tokenizer } from './tokenizer'
 import type {
   CallOptions,
   Classification,
   ClassifierInfo,
+  ClassifierStats,
   ClassifyOptions,
   CloseOptions,
   LoadOptions,
@@ -106,14 +108,20 @@ export class ElectraClassifier<Label extends string = string> {
     this.#model = model
     this.#tokenizer = checkpoint.tokenizer
     this.#max_length = checkpoint.max_length
+    const max_batch_tokens =
+      settings.max_batch_tokens ?? MAX_BATCH_TOKENS[this.device === 'cpu' ? 'cpu' : 'cuda']
     this.#health = new Health(model, settings.watchdog_ms, (reason) => {
       this.#scheduler.close(reason)
     })
-    this.#scheduler = new Scheduler(this.#health.forward, {
-      max_batch_tokens: settings.max_batch_tokens ?? MAX_BATCH_TOKENS[this.device === 'cpu' ? 'cpu' : 'cuda'],
-      max_queue_tokens: settings.max_queue_tokens,
-      mixes_lengths: info.mixes_lengths,
-    })
+    this.#scheduler = new Scheduler(
+      this.#health.forward,
+      {
+        max_batch_tokens,
+        max_queue_tokens: settings.max_queue_tokens,
+        mixes_lengths: info.mixes_lengths,
+      },
+      new Stats(max_batch_tokens),
+    )
     const { labels, info: facts } = this
     this.#scorer = new TextScorer(this.#tokenizer, this.#scheduler, (logits, num_tokens, truncated) =>
       toClassification(labels, logits, num_tokens, truncated, facts.score_function),
@@ -243,17 +251,22 @@ export class ElectraClassifier<Label extends string = string> {
     options: ClassifyOptions = {},
   ): Promise<Classification<Label> | Classification<Label>[]> {
     const settings = checkClassifyOptions(options, this.#max_length)
+    const { priority } = settings
     if (!Array.isArray(input)) {
       const text = this.#check(input, 'text', settings)
-      return this.#guard(settings, async (call) => (await this.#scorer.start(text, settings, call)).result)
+      return traced({ method: 'classify', texts: 1, priority }, () =>
+        this.#guard(settings, async (call) => (await this.#scorer.start(text, settings, call)).result),
+      )
     }
     // A copy, so that the caller may reuse the array at once.
     const texts = Array.from<unknown, TextInput>(input, (text, index) =>
-      this.#check(text, `texts[${index}]`, settings),
+      this.#checkOne(text, index, settings),
     )
-    const results: Classification<Label>[] = []
-    for await (const result of this.#stream(texts, settings, true)) results.push(result)
-    return results
+    return traced({ method: 'classify', texts: texts.length, priority }, async () => {
+      const results: Classification<Label>[] = []
+      for await (const result of this.#stream(texts, settings, true)) results.push(result)
+      return results
+    })
   }
 
   /**
@@ -328,9 +341,26 @@ export class ElectraClassifier<Label extends string = string> {
       vocab_size: this.config.vocab_size,
       token_types: this.#token_types,
     })
-    return this.#guard(settings, (call) =>
-      Promise.all(checked.map(async (row) => Array.from(await this.#scheduler.submit(row, call)))),
+    return traced({ method: 'forward', texts: checked.length, priority: settings.priority }, () =>
+      this.#guard(settings, (call) =>
+        Promise.all(checked.map(async (row) => Array.from(await this.#scheduler.submit(row, call)))),
+      ),
     )
+  }
+
+  /**
+   * What waits, what was done, and how long it took: of the last 30 to 60 seconds, where it is not a count. Each batch is
+   * also published on the `diagnostics_channel` `electra-classifier:batch` ({@link BatchMessage}), and each call of
+   * `classify` and `forward` on the tracing channel `electra-classifier:call` ({@link CallMessage}).
+   *
+   * @example
+   * ```ts
+   * const { queued_tokens, texts_per_second, latency } = classifier.stats()
+   * console.log(queued_tokens, texts_per_second, latency.total.p99_ms)
+   * ```
+   */
+  stats(): ClassifierStats {
+    return this.#scheduler.stats()
   }
 
   /**
@@ -368,6 +398,12 @@ export class ElectraClassifier<Label extends string = string> {
     return checkInput(input, name, settings, this.#no_pairs)
   }
 
+  /** One of many: most are strings that are short enough, and cost no more than seeing that. */
+  #checkOne(input: unknown, index: number, settings: ClassifySettings): TextInput {
+    if (typeof input === 'string' && input.length <= settings.max_text_chars) return input
+    return this.#check(input, `texts[${index}]`, settings)
+  }
+
   /** @param finite whether the source ends by itself, so that a drain may wait for it */
   async *#stream(
     texts: AsyncIterable<TextInput> | Iterable<TextInput>,
@@ -382,8 +418,7 @@ export class ElectraClassifier<Label extends string = string> {
       yield* inOrder(
         texts,
         (text) => {
-          const checked = this.#check(text, `texts[${index++}]`, settings)
-          return this.#scorer.start(checked, settings, call)
+          return this.#scorer.start(this.#checkOne(text, index++, settings), settings, call)
         },
         Math.min(BATCHES_AHEAD * max_batch_tokens, max_queue_tokens / 2),
         signal,

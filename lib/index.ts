@@ -4,13 +4,17 @@ export { ElectraError } from './errors'
 export type { ErrorCode } from './errors'
 export { exportArchive } from './export-archive'
 export type {
+  BatchMessage,
+  CallMessage,
   CallOptions,
   Classification,
   ClassifierInfo,
+  ClassifierStats,
   ClassifyOptions,
   CloseOptions,
   DownloadProgress,
   Dtype,
+  LatencyQuantiles,
   LoadOptions,
   ModelConfig,
   PairTokenization,

@@ -2,6 +2,8 @@ import { pack, type Row } from './batch'
 import { areNumbers } from './classification'
 import { ElectraError } from './errors'
 import { FairQueue, type Place, type Priority, type Waiting } from './queue'
+import type { RowTimes, Stats } from './stats'
+import type { ClassifierStats } from './types'
 
 /** What the scheduler drives: packed rows in, row-major logits out; token types where a row has any. */
 export type Forward = (
@@ -35,11 +37,13 @@ export interface Call extends Place, Readonly<CallSettings> {
   readonly finite: boolean
   /** Whether its first row got into the queue; what has begun is not refused any more. */
   begun: boolean
+  /** Rows of it that stand outside the queue. */
+  outside: number
   /** Nobody waits for its rows any more. */
   ended: boolean
 }
 
-interface Entry extends Waiting {
+interface Entry extends Waiting, RowTimes {
   readonly place: Call
   resolve: (logits: Float32Array) => void
   reject: (reason: unknown) => void
@@ -60,6 +64,8 @@ export class Scheduler {
   /** Rows for which the queue has no room: first rows of calls by priority, then rows of calls that have begun. */
   private readonly outside = { high: [] as Entry[], normal: [] as Entry[], begun: [] as Entry[] }
   private in_flight = 0
+  /** When the last batch was done. */
+  private last_done = 0
   private pump_scheduled = false
   /** Finite calls that have not ended. */
   private open_calls = 0
@@ -73,6 +79,7 @@ export class Scheduler {
   constructor(
     private readonly forward: Forward,
     readonly limits: Limits,
+    private readonly stats_: Stats,
   ) {
     this.queue = new FairQueue(limits.max_batch_tokens, limits.mixes_lengths)
   }
@@ -86,8 +93,16 @@ export class Scheduler {
   open({ priority, on_full, deadline }: CallSettings, finite = true): Call {
     if (this.refusal) throw this.refusal
     const call: Call = {
-      ...{ priority, on_full, deadline, finite },
-      ...{ rows: [], turn: 0, large: false, begun: false, ended: false },
+      priority,
+      on_full,
+      deadline,
+      finite,
+      rows: [],
+      turn: 0,
+      large: false,
+      begun: false,
+      outside: 0,
+      ended: false,
     }
     this.refuseIfFull(call)
     if (finite) this.open_calls++
@@ -100,31 +115,38 @@ export class Scheduler {
     call.ended = true
     const dropped = this.queue.drop(call)
     for (const name of ['high', 'normal', 'begun'] as const) {
-      if (this.outside[name].length === 0) continue
+      if (call.outside === 0) break
       dropped.push(...this.outside[name].filter((entry) => entry.place === call))
       this.outside[name] = this.outside[name].filter((entry) => entry.place !== call)
     }
-    for (const entry of dropped) entry.reject(new Error('The call was cancelled.'))
     if (call.finite) this.open_calls--
-    if (dropped.length > 0) this.admit()
+    if (dropped.length > 0) {
+      const reason = new Error('The call was cancelled.')
+      for (const entry of dropped) entry.reject(reason)
+      this.admit()
+    }
     this.checkDrained()
   }
 
   /**
    * Resolves to the row's logits. Rejects with what `forward` rejects with, what `close` was given, or `QUEUE_FULL`;
    * a row that must wait for room in the queue is no failure.
+   *
+   * @param arrived when its text came, by `performance.now()`
    */
-  submit(row: Row, call: Call): Promise<Float32Array> {
+  submit(row: Row, call: Call, arrived = performance.now()): Promise<Float32Array> {
     if (call.ended) return Promise.reject(new Error('The call was cancelled.'))
     const refusal = call.finite ? this.closed : this.refusal
     if (refusal) return Promise.reject(refusal)
     return new Promise((resolve, reject) => {
-      const entry: Entry = { row, place: call, passed: false, resolve, reject }
+      const submitted = performance.now()
+      const entry: Entry = { row, place: call, passed: false, arrived, submitted, resolve, reject }
       const outside = this.outside[call.begun ? 'begun' : call.priority]
       if (outside.length === 0 && this.hasRoom(entry)) {
         this.enter(entry)
       } else if (call.begun || call.on_full === 'wait') {
         outside.push(entry)
+        call.outside++
       } else {
         reject(this.full())
       }
@@ -161,12 +183,24 @@ export class Scheduler {
     return this.draining
   }
 
+  stats(): ClassifierStats {
+    const { high, normal, begun } = this.outside
+    const outside = [...high, ...normal, ...begun]
+    return {
+      queued_texts: this.queue.rows + outside.length,
+      queued_tokens: this.queue.tokens + outside.reduce((sum, { row }) => sum + row.ids.length, 0),
+      batches_in_flight: this.in_flight,
+      ...this.stats_.read(),
+    }
+  }
+
   private checkDrained(): void {
     const idle = this.open_calls === 0 && this.in_flight === 0 && this.queue.rows === 0
     if (idle || this.closed) this.drained()
   }
 
   private full(): ElectraError {
+    this.stats_.refused++
     return new ElectraError(
       'QUEUE_FULL',
       `${this.queue.tokens} tokens wait, and max_queue_tokens is ${this.limits.max_queue_tokens}; try again later, raise the option, or pass on_full: 'wait'.`,
@@ -193,6 +227,7 @@ export class Scheduler {
       let entered = 0
       for (const entry of outside) {
         if (!this.hasRoom(entry)) break
+        entry.place.outside--
         this.enter(entry)
         entered++
       }
@@ -232,23 +267,34 @@ export class Scheduler {
     }
   }
 
-  private async run(batch: readonly Entry[]): Promise<void> {
+  private async run(rows: readonly Entry[]): Promise<void> {
     this.in_flight++
-    const { input_ids, cu_seqlens, token_type_ids } = pack(batch.map((entry) => entry.row))
+    const { input_ids, cu_seqlens, token_type_ids } = pack(rows.map((entry) => entry.row))
+    const handed_over = performance.now()
+    let outcome: { logits: Float32Array } | { error: unknown }
     try {
-      const logits = await this.forward(input_ids, cu_seqlens, token_type_ids)
-      const num_labels = logits.length / batch.length
-      batch.forEach((entry, row) => {
+      outcome = { logits: await this.forward(input_ids, cu_seqlens, token_type_ids) }
+    } catch (error) {
+      outcome = { error }
+    }
+    const done = performance.now()
+    const started = Math.max(handed_over, this.last_done)
+    this.last_done = done
+    this.in_flight--
+    this.schedulePump()
+    if ('logits' in outcome) {
+      const { logits } = outcome
+      const num_labels = logits.length / rows.length
+      rows.forEach((entry, row) => {
         const own = logits.subarray(row * num_labels, (row + 1) * num_labels)
         // Its neighbours have what they asked for.
         if (areNumbers(own)) entry.resolve(own)
         else entry.reject(noNumbers())
       })
-    } catch (reason) {
-      for (const entry of batch) entry.reject(reason)
+    } else {
+      for (const entry of rows) entry.reject(outcome.error)
     }
-    this.in_flight--
-    this.schedulePump()
+    this.stats_.batch({ rows, tokens: input_ids.length, started, done, ...outcome })
     this.checkDrained()
   }
 }

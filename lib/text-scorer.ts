@@ -32,8 +32,14 @@ export class TextScorer<Label extends string> {
     call: Call,
   ): Promise<Started<Classification<Label>>> {
     const { max_length, long_text } = settings
-    await pacer.turn()
-    this.scheduler_.refuseIfFull(call)
+    const arrived = performance.now()
+    const pause = pacer.turn(call.priority)
+    if (pause) {
+      await pause
+      // Much may have come in the meantime, and the caller may be gone.
+      if (call.ended) throw new Error('The call was cancelled.')
+      this.scheduler_.refuseIfFull(call)
+    }
     const encoding = await this.encode(text, long_text === 'window' ? Infinity : max_length, call)
     const num_tokens = encoding.ids.length
     if (encoding.truncated && long_text === 'error') {
@@ -46,12 +52,12 @@ export class TextScorer<Label extends string> {
     }
     if (num_tokens <= max_length) {
       const result = this.scheduler_
-        .submit(encoding, call)
+        .submit(encoding, call, arrived)
         .then((logits) => this.classification_(Array.from(logits), num_tokens, encoding.truncated))
       return { cost: num_tokens, result }
     }
     const parts = windows(encoding.ids, max_length)
-    const scored = Promise.all(parts.map((part) => this.scheduler_.submit(part, call)))
+    const scored = Promise.all(parts.map((part) => this.scheduler_.submit(part, call, arrived)))
     const result = scored.then((rows) => {
       const weights = parts.map((part) => part.weight)
       return this.classification_(weightedMean(rows, weights), num_tokens, false)
@@ -68,7 +74,7 @@ export class TextScorer<Label extends string> {
       const step = steps.next()
       if (step.done) return step.value
       if (call.ended) throw new Error('The call was cancelled.')
-      await pacer.turn()
+      await pacer.turn(call.priority)
     }
   }
 }

@@ -76,8 +76,7 @@ export interface LoadOptions extends SourceOptions {
   max_batch_tokens?: number
   /**
    * Tokens that may wait to be scored, those of all calls together. Default 1,048,576. A call that finds no room is
-   * refused with `QUEUE_FULL` or waits, by its `on_full`. It bounds how long a call waits: at most as long as this many
-   * tokens take, which `stats().tokens_per_second` tells.
+   * refused with `QUEUE_FULL` or waits, by its `on_full`. It bounds how long a text waits: as long as so many tokens take.
    */
   max_queue_tokens?: number
   /**
@@ -226,6 +225,67 @@ export interface ClassifierInfo {
   takes_pairs: boolean
   /** Why choices were made, one sentence each. */
   notes: readonly string[]
+}
+
+/** Quantiles of a time in milliseconds, each known within 5 %; `NaN` where nothing was measured yet. */
+export interface LatencyQuantiles {
+  p50_ms: number
+  p90_ms: number
+  p99_ms: number
+}
+
+/** What a classifier is doing, and has done. Where texts are counted, each window of a long text counts as one. */
+export interface ClassifierStats {
+  /** Texts that wait in the queue, those that stand outside for want of room included. */
+  queued_texts: number
+  /** Their tokens. */
+  queued_tokens: number
+  /** Batches that were handed to the engine: at most one that runs and one behind it. */
+  batches_in_flight: number
+  /** Batches, texts and tokens since it was loaded. */
+  batches: number
+  texts: number
+  tokens: number
+  /** Calls refused with `QUEUE_FULL` since it was loaded. */
+  refused: number
+  /**
+   * Mean share of `max_batch_tokens` that a batch had, 0 to 1; of the last 30 to 60 seconds, as all below. `NaN` where there
+   * was no batch.
+   */
+  batch_fill: number
+  texts_per_second: number
+  tokens_per_second: number
+  /** How long a text took, and where that went. */
+  latency: {
+    /** From its call, or from when it was read of an array or a stream, to its logits. */
+    total: LatencyQuantiles
+    /** Waiting for a turn of the event loop, and tokenization. */
+    tokenize: LatencyQuantiles
+    /** Waiting until the engine was free for its batch. */
+    queue: LatencyQuantiles
+    /** The engine's work on its batch. */
+    compute: LatencyQuantiles
+  }
+}
+
+/** Published on the `diagnostics_channel` named `electra-classifier:batch` when a batch was scored, or failed. */
+export interface BatchMessage {
+  texts: number
+  tokens: number
+  compute_ms: number
+  /** What the engine failed with. */
+  error?: unknown
+}
+
+/**
+ * What the `diagnostics_channel` tracing channel named `electra-classifier:call` shows of a call of `classify` or
+ * `forward`; with `result` or `error` in the end, as tracing channels have it.
+ */
+export interface CallMessage {
+  method: 'classify' | 'forward'
+  /** How many texts or rows it has. */
+  texts: number
+  priority: 'high' | 'normal'
 }
 
 /** The parts of `config.json` that decide how a model runs; its other keys are there too, unread. */

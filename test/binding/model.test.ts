@@ -155,14 +155,4 @@ describe('a model of the binding', () => {
     await assert.rejects(own.readArchive('/a'), { code: 'CLOSED', message: shut })
     await model.close()
   })
-
-  it('counts its weights as memory that garbage holds, until it is closed', async () => {
-    const addon = await fakeAddon()
-    const before = process.memoryUsage().external
-    const model = await addon.Model.load(spec())
-    const held = process.memoryUsage().external - before
-    assert.ok(Math.abs(held - model.info.memory) < 1e8, String(held))
-    await model.close()
-    assert.ok(Math.abs(process.memoryUsage().external - before) < 1e8)
-  })
 })

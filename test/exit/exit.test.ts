@@ -48,6 +48,7 @@ describe('exit, on the fake core', () => {
     ['main thread and workers at once', 'main_and_workers', 0, '0 0 0 0\n', SILENT],
     ['six workers that open it at once', 'workers_open_at_once', 0, '0 0 0 0 0 0\n', SILENT],
     ['frees dropped models, and their threads', 'dropped_models', 0, '8 3\n', SILENT, ['--expose-gc']],
+    ['frees dropped models without being told to', 'dropped_unasked', 0, 'true\n', SILENT],
     ['keeps a dropped model while it works', 'dropped_but_busy', 0, '1\n3 3\n', SILENT, ['--expose-gc']],
   ]
   for (const [what, scenario, code, stdout, stderr, flags] of endings) {

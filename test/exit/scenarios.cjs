@@ -238,6 +238,13 @@ const scenarios = {
     })
     console.log(readFileSync(freed, 'utf8').split('\n').length - 1, (await score(kept)).length)
   },
+  /** Nobody calls gc() in a service: the 5 GB that the fake core says it holds must count as memory of garbage. */
+  async dropped_unasked() {
+    const addon = await open()
+    const freed = join(place.scratch, 'freed')
+    for (let i = 0; i < 100 && !existsSync(freed); ++i) await addon.Model.load(spec(`freed=${freed}`))
+    console.log(existsSync(freed))
+  },
   async dropped_but_busy() {
     const addon = await open()
     const { running, queued } = await (async () => {

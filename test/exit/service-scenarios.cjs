@@ -290,17 +290,6 @@ const scenarios = {
     const [early, late] = [Math.max(...resident.slice(3, 8)), Math.min(...resident.slice(-5))]
     console.log(late - early < 8 ? 'flat' : resident.map(Math.round).join(' '))
   },
-  /** Nobody calls gc() in a service: the weights must count as memory that garbage holds. */
-  async drop_large_ones() {
-    let highest = 0
-    for (let i = 0; i < 16; i++) {
-      const classifier = await ElectraClassifier.load(undefined, TWO)
-      highest = Math.max(highest, models())
-      await classifier.classify('good')
-    }
-    console.log(highest <= 8 ? 'collected' : `${highest} at once`)
-  },
-
   // ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────
 
   async out_of_memory(what, folder) {

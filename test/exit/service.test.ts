@@ -96,9 +96,6 @@ describe('a service', function () {
     it('keeps its memory flat over 200 classifiers that are loaded and dropped', async () => {
       check(await play('load_and_drop', [], { flags: ['--expose-gc'] }), 0, 'flat\n', SILENT)
     })
-    it('collects large classifiers that are dropped, without being told to', async () => {
-      check(await play('drop_large_ones'), 0, 'collected\n', SILENT)
-    })
   })
 
   describe('out of memory', () => {

@@ -3,7 +3,9 @@ import {
   ElectraClassifier,
   ElectraError,
   exportArchive,
+  type CallOptions,
   type Classification,
+  type ClassifierStats,
   type ErrorCode,
   type TextInput,
   type TextPair,
@@ -36,9 +38,19 @@ export async function api(): Promise<void> {
   const any = await ElectraClassifier.load('model.pt')
   const one = await any.classify('text')
   expectEqual<typeof one.label, string>(true)
+  expectEqual<typeof any.healthy, boolean>(true)
   for await (const result of any.classifyStream(['a'])) expectType<number>(result.num_tokens)
   expectType<number[][]>(await any.forward([[101, 102], Int32Array.of(101, 102)]))
   expectType<{ ids: number[]; tokens: string[] }>(any.tokenize('text'))
+
+  const patient: CallOptions = { timeout_ms: 1000, priority: 'high', on_full: 'wait' }
+  await any.classify('text', patient)
+  await any.forward([[101, 102]], patient)
+  const stats: ClassifierStats = any.stats()
+  expectType<number>(stats.latency.queue.p99_ms)
+  await any.close({ drain: true })
+  // @ts-expect-error no such priority
+  await any.classify('text', { priority: 'low' })
 
   const pair: TextPair = { text: 'a', text_pair: 'b' }
   const of_pair = await own.classify(pair)
@@ -86,7 +98,7 @@ export async function api(): Promise<void> {
     await using scoped = await ElectraClassifier.load()
     expectType<string>(scoped.device)
   }
-  expectType<ErrorCode>(new ElectraError('CLOSED', 'text').code)
+  expectType<ErrorCode>(new ElectraError('UNHEALTHY', 'text').code)
 }
 
 export async function evaluation(): Promise<void> {

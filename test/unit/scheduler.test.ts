@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Row } from '../../lib/batch'
 import { ElectraError } from '../../lib/errors'
 import { Scheduler, type Call, type CallSettings, type Forward, type Limits } from '../../lib/scheduler'
+import { Stats } from '../../lib/stats'
 
 /** A forward under the test's control: every batch waits until it is answered. */
 class FakeForward {
@@ -46,12 +47,8 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 const row = (length: number, first = 0): Row => ({ ids: new Int32Array(length).fill(first, 0, 1) })
 
 function schedule(fake: FakeForward, limits: Partial<Limits> = {}): Scheduler {
-  return new Scheduler(fake.forward, {
-    max_batch_tokens: 100,
-    max_queue_tokens: 10_000,
-    mixes_lengths: true,
-    ...limits,
-  })
+  const all = { max_batch_tokens: 100, max_queue_tokens: 10_000, mixes_lengths: true, ...limits }
+  return new Scheduler(fake.forward, all, new Stats(all.max_batch_tokens))
 }
 
 function open(scheduler: Scheduler, settings: Partial<CallSettings> = {}, finite = true): Call {
@@ -121,6 +118,25 @@ describe('scheduler: rows of all callers into batches', () => {
     await callers
     const rows = fake.batches.map((batch) => batch.lengths.length)
     assert.deepEqual(rows, [6, 6, 6])
+  })
+
+  it('waits for callers that come back within the turn, while another batch runs', async () => {
+    const fake = new FakeForward()
+    const scheduler = schedule(fake, { max_batch_tokens: 50 })
+    const caller = async (number: number): Promise<void> => {
+      await single(scheduler, 5)
+      // As many promises as a caller may have between two calls.
+      for (let i = 0; i < number; i++) await Promise.resolve()
+      await single(scheduler, 5)
+    }
+    const callers = Promise.all(Array.from({ length: 20 }, (_, number) => caller(number)))
+    await turn()
+    assert.equal(fake.batches.length, 2)
+    fake.batches[0]?.answer()
+    await turn()
+    assert.equal(fake.batches[2]?.lengths.length, 10)
+    await fake.answerAll()
+    await callers
   })
 
   it('passes token types where a row of the batch has some, and none where no row has', async () => {
@@ -210,7 +226,8 @@ describe('scheduler: rows of all callers into batches', () => {
 
   it('rejects a row whose logits are no numbers, and answers its neighbours', async () => {
     const limits = { max_batch_tokens: 100, max_queue_tokens: 100, mixes_lengths: true }
-    const scheduler = new Scheduler(() => Promise.resolve(Float32Array.of(1, 5, NaN, 5)), limits)
+    const forward = () => Promise.resolve(Float32Array.of(1, 5, NaN, 5))
+    const scheduler = new Scheduler(forward, limits, new Stats(100))
     const [good, bad] = [single(scheduler, 5), single(scheduler, 5)]
     assert.deepEqual(await good, [1, 5])
     await assert.rejects(bad, {
