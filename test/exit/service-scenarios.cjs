@@ -303,17 +303,12 @@ const scenarios = {
     const kilobytes = Number(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1])
     const limit = String(kilobytes * 1024 + megabytes * 2 ** 20)
     execFileSync('prlimit', ['--pid', String(process.pid), `--as=${limit}:unlimited`])
-    const failure = await {
+    const too_much = {
       batch: () => classifier.forward(rows),
       threads: () => ElectraClassifier.load(undefined, { threads: 256 }),
       weights: () => ElectraClassifier.load(folder, { threads: 1 }),
     }
-      [what]()
-      .then(
-        () => 'none',
-        ({ code, message }) => `${code}: ${message}`,
-      )
-    console.log(failure)
+    await too_much[what]().catch(({ code, message }) => console.log(`${code}: ${message}`))
     console.log((await classifier.classify('I love this restaurant!')).label, classifier.healthy)
     await classifier.close()
   },
@@ -343,9 +338,9 @@ const scenarios = {
         return [...(await session.run({ x })).y.data].join(' ')
       }
     }
-    const load = () => ElectraClassifier.load()
-    const [run, classifier] =
-      order === 'first' ? [await onnx(), await load()] : [await load(), await onnx()].reverse()
+    const first = order === 'first' ? await onnx() : undefined
+    const classifier = await ElectraClassifier.load()
+    const run = first ?? (await onnx())
     for (let i = 0; i < 20; i++) {
       const [sum, { label }] = await Promise.all([run(), classifier.classify('I love this restaurant!')])
       if (i === 19) console.log(sum, label)

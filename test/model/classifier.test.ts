@@ -523,6 +523,7 @@ describe('ElectraClassifier.load', () => {
     ],
     [
       'a watchdog that would not wait',
+      undefined,
       { watchdog_ms: 0 },
       { name: 'RangeError', message: 'watchdog_ms must be an integer from 1 to 2147483647, not 0.' },
     ],
