@@ -151,5 +151,5 @@ export function readArchive(path: string): Promise<ArchiveFile[]>
 /** CPU facts; needs no libtorch. */
 export function cpuInfo(): CpuInfo
 
-/** Stops and joins this environment's inference threads, for process exit. Waits at most 5 s for each. */
+/** Stops and joins this environment's inference threads, for process exit. Waits at most 5 s, for all together. */
 export function shutdown(): void

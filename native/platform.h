@@ -28,8 +28,8 @@ class Library {
  public:
   static Library open(const std::string& path);
   void* symbol(const char* name) const;
-  // The path of a library that this process has open, whoever opened it; "" where it has none of that name, or
-  // where the system does not tell (it does with glibc).
+  // The path of a library that this process has open, whoever opened it; "" where it has none of that name,
+  // or where the system does not tell (it does with glibc).
   static std::string where_open(const std::string& name);
 
  private:

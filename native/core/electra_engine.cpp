@@ -11,8 +11,8 @@ ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, con
     : pooling_(config.pooling),
       kernels_(serving.device.is_cpu() ? cpu::kernels_for(serving.dtype) : nullptr) {
   if (kernels_ != nullptr) {
-    // The encoder has threads of its own. OpenMP's would come beside them, only to convert weights, and its library
-    // ends the process where a thread cannot be started.
+    // The encoder has threads of its own. OpenMP's would come beside them, only to convert weights, and its
+    // library ends the process where a thread cannot be started.
     at::set_num_threads(1);
     encoder_ = std::make_unique<cpu::Encoder>(config, tensors, serving.dtype, *kernels_, threads, stop);
   } else {

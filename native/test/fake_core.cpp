@@ -8,9 +8,10 @@
 //   nan             forward answers NaN
 //   gate:<file>     creates <file>.entered, then waits until <file> exists; ends with ELECTRA_STOPPED at a
 //   stop deaf:<file>     the same, without looking at the stop flag
-// Also: on=<id> (forward does what it is told on batches that hold this id only), no_labels=1 (the model says that it has none), and freed=<file>: free_model adds a line to it,
-// "freed" or "another thread". A path of read_archive that holds `fail-<number>` fails with that code, and a
-// library whose own file name holds `other-version` offers no version.
+// Also: on=<id> (forward does what it is told on batches that hold this id only), no_labels=1 (the model says
+// that it has none), and freed=<file>: free_model adds a line to it, "freed" or "another thread". A path of
+// read_archive that holds `fail-<number>` fails with that code, and a library whose own file name holds
+// `other-version` offers no version.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -121,8 +122,8 @@ int32_t forward(electra_model* model, const electra_batch* batch, const electra_
   }
   const auto on = model->script.find("on");
   const int32_t* const end = batch->input_ids + batch->total_tokens;
-  const bool meant = on == model->script.end() ||
-                     std::find(batch->input_ids, end, std::stoi(on->second)) != end;
+  const bool meant =
+      on == model->script.end() || std::find(batch->input_ids, end, std::stoi(on->second)) != end;
   const std::string what = meant ? value(model->script, "forward") : "ok";
   const int32_t code = act(what, "forward", stop, error);
   if (code != ELECTRA_OK) return code;

@@ -1,6 +1,6 @@
 /* Child processes whose end is looked at: exit code, signal, and everything that they wrote. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 
 export interface Ending {
   code: number | null
@@ -32,6 +32,15 @@ export function run(script: string, args: string[], { flags = [], env = {} }: Op
     child.once('close', (code, signal) => {
       resolve({ code, signal, stdout, stderr })
     })
+  })
+}
+
+/** Skips a suite, and says why, where no address space can be limited. */
+export function needsPrlimit(): void {
+  before(function () {
+    if (spawnSync('prlimit', ['--version']).status === 0) return
+    console.log('      skipped: there is no prlimit (Debian has it in util-linux)')
+    this.skip()
   })
 }
 

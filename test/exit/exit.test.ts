@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findLibtorch } from '../../lib/libtorch'
 import { ADDON, FAKE_CORE, fakeLibtorch, needsFakeCore, scratchPath } from '../binding/fake'
-import { check, LEFT_BEHIND, run, SILENT, type Ending } from './child'
+import { check, LEFT_BEHIND, needsPrlimit, run, SILENT, type Ending } from './child'
 
 interface Place {
   addon: string
@@ -48,6 +48,7 @@ describe('exit, on the fake core', () => {
     ['main thread and workers at once', 'main_and_workers', 0, '0 0 0 0\n', SILENT],
     ['six workers that open it at once', 'workers_open_at_once', 0, '0 0 0 0 0 0\n', SILENT],
     ['frees dropped models, and their threads', 'dropped_models', 0, '8 3\n', SILENT, ['--expose-gc']],
+    ['frees dropped models without being told to', 'dropped_unasked', 0, 'true\n', SILENT],
     ['keeps a dropped model while it works', 'dropped_but_busy', 0, '1\n3 3\n', SILENT, ['--expose-gc']],
   ]
   for (const [what, scenario, code, stdout, stderr, flags] of endings) {
@@ -61,6 +62,29 @@ describe('exit, on the fake core', () => {
       check(await play(scenario, place, flags), code, stdout, stderr)
     })
   }
+
+  describe('out of memory', () => {
+    needsPrlimit()
+    const cases = [
+      [
+        'the copy of a batch',
+        'copy_out_of_memory',
+        'there was not enough memory for a copy of the arguments',
+      ],
+      ['its result', 'result_out_of_memory', 'there was not enough memory for the result'],
+    ] as const
+    for (const [what, scenario, message] of cases) {
+      it(`${what} does not fit: it rejects, and the next one is scored`, async () => {
+        const place = {
+          addon: ADDON,
+          libtorch: fakeLibtorch(),
+          core: FAKE_CORE,
+          scratch: scratchPath(scenario),
+        }
+        check(await play(scenario, place), 0, `OUT_OF_MEMORY ${message}\n3\n`, SILENT)
+      })
+    }
+  })
 })
 
 describe('exit, on libtorch', () => {
@@ -89,4 +113,13 @@ describe('exit, on libtorch', () => {
       check(await play(scenario, { ...place, scratch: scratchPath(scenario) }), code, stdout, SILENT)
     })
   }
+
+  describe('out of memory', () => {
+    needsPrlimit()
+    it('a batch that is far too large rejects, and the next one is scored', async () => {
+      const scenario = 'batch_out_of_memory'
+      const scored = 'OUT_OF_MEMORY There was not enough memory.\n3\n'
+      check(await play(scenario, { ...place, scratch: scratchPath(scenario) }), 0, scored, SILENT)
+    })
+  })
 })

@@ -2,6 +2,7 @@
    package whose core is the fake one. A model's script stands in its config. */
 const { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
+const { clearInterval, setInterval } = require('node:timers')
 const { setTimeout: delay } = require('node:timers/promises')
 
 const [package_folder, libtorch, folder, scenario] = process.argv.slice(2)
@@ -79,11 +80,15 @@ const scenarios = {
     console.log(await call)
   },
   async hung_then_exit() {
-    await (await hanging()).call
+    await (
+      await hanging()
+    ).call
     process.exit(7)
   },
   async hung_then_throw() {
-    await (await hanging()).call
+    await (
+      await hanging()
+    ).call
     setImmediate(() => {
       throw new Error('uncaught on purpose')
     })

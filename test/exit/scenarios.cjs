@@ -1,4 +1,5 @@
 /* What the child processes of the exit tests do: `node scenarios.cjs NAME '{"addon":…}'`. */
+const { execFileSync } = require('node:child_process')
 const { existsSync, readFileSync, readdirSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { setTimeout: delay } = require('node:timers/promises')
@@ -53,6 +54,24 @@ async function busy(addon, kind = 'gate') {
   running.catch(() => {})
   await until(() => place.weights !== undefined || existsSync(`${gate}.entered`))
   return { model, running }
+}
+
+/** Leaves this process so many megabytes of address space more than it has. */
+function limitMemory(megabytes) {
+  const kilobytes = Number(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1])
+  const limit = kilobytes * 1024 + megabytes * 2 ** 20
+  execFileSync('prlimit', ['--pid', String(process.pid), `--as=${limit}:unlimited`])
+}
+
+/** A batch of so many rows of one token, with so much memory for it. */
+async function scoreInside(megabytes, rows) {
+  const model = await (await open()).Model.load(spec())
+  const [input_ids, cu_seqlens] = [new Int32Array(rows).fill(5), new Int32Array(rows + 1)]
+  // In place: garbage would be room that the limit does not know of.
+  for (let i = 1; i <= rows; i++) cu_seqlens[i] = i
+  limitMemory(megabytes)
+  console.log(await model.forward(input_ids, cu_seqlens).catch(({ code, message }) => `${code} ${message}`))
+  console.log((await score(model)).length)
 }
 
 function laneNames() {
@@ -219,6 +238,13 @@ const scenarios = {
     })
     console.log(readFileSync(freed, 'utf8').split('\n').length - 1, (await score(kept)).length)
   },
+  /** Nobody calls gc() in a service: the 5 GB that the fake core says it holds must count as memory of garbage. */
+  async dropped_unasked() {
+    const addon = await open()
+    const freed = join(place.scratch, 'freed')
+    for (let i = 0; i < 100 && !existsSync(freed); ++i) await addon.Model.load(spec(`freed=${freed}`))
+    console.log(existsSync(freed))
+  },
   async dropped_but_busy() {
     const addon = await open()
     const { running, queued } = await (async () => {
@@ -237,6 +263,11 @@ const scenarios = {
       return laneNames().length === 0
     })
   },
+
+  copy_out_of_memory: () => scoreInside(100, 20e6),
+  // The batch and its logits fit, and the logits once more do not.
+  result_out_of_memory: () => scoreInside(430, 20e6),
+  batch_out_of_memory: () => scoreInside(400, 4e6),
 
   async worker_busy() {
     await busy(await open())

@@ -1,9 +1,10 @@
 /* What a service does with the package until it ends: `node service-scenarios.cjs PACKAGE SCENARIO …`. */
 const { execFileSync, fork } = require('node:child_process')
 const cluster = require('node:cluster')
-const { readFileSync, readdirSync } = require('node:fs')
+const { cpSync, readFileSync, readdirSync, truncateSync } = require('node:fs')
 const http = require('node:http')
 const { join } = require('node:path')
+const { clearInterval, setInterval } = require('node:timers')
 const { setTimeout: delay } = require('node:timers/promises')
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads')
 
@@ -19,15 +20,19 @@ async function until(condition) {
   while (!condition()) await delay(1)
 }
 
-function lanes() {
+function threads(name) {
   return readdirSync('/proc/self/task').filter((task) => {
     try {
-      return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim() === 'electra-lane'
+      return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim() === name
     } catch {
       return false // ended meanwhile
     }
   }).length
 }
+
+/** Models that are loaded with two threads: the second has this name, and none of libtorch's own threads has it. */
+const models = () => threads('electra-1')
+const TWO = { threads: 2 }
 
 /** Texts without end, or so many. */
 function* texts(count = Infinity) {
@@ -59,7 +64,7 @@ const moments = {
   async load(end) {
     const loading = ElectraClassifier.load()
     loading.catch(() => {})
-    await until(() => lanes() > 0)
+    await until(() => threads('electra-lane') > 0)
     await end(undefined, async () => console.log((await loading).labels.length))
   },
   async close(end) {
@@ -75,7 +80,9 @@ const moments = {
     const classifier = await ElectraClassifier.load()
     await classifier.classify('good')
     await classifier.close()
-    await end(classifier, async () => console.log(await classifier.classify('good').catch(({ code }) => code)))
+    await end(classifier, async () =>
+      console.log(await classifier.classify('good').catch(({ code }) => code)),
+    )
   },
 }
 
@@ -109,6 +116,15 @@ const endings = {
     process.kill(process.pid, 'SIGTERM')
     await delay(60_000)
   },
+}
+
+function get(port) {
+  return new Promise((resolve, reject) => {
+    const request = http.get({ host: '127.0.0.1', port, agent: false }, async (response) => {
+      resolve((await response.setEncoding('utf8').toArray()).join(''))
+    })
+    request.once('error', reject)
+  })
 }
 
 function startWorker(role, options) {
@@ -151,7 +167,7 @@ const scenarios = {
       }
     })
     await Promise.all(four)
-    await until(() => lanes() === 0)
+    await until(() => models() === 0)
     console.log([...codes], (await (await ElectraClassifier.load(TINY)).classify('the cat')).num_tokens > 2)
   },
   async four_workers_and_main() {
@@ -184,13 +200,13 @@ const scenarios = {
     console.log(print(await classifier.classify(TEXTS)) === theirs)
   },
   async w_busy() {
-    await underWay(await ElectraClassifier.load(TINY)).then(async (stream) => {
+    await underWay(await ElectraClassifier.load(TINY, TWO)).then(async (stream) => {
       parentPort.postMessage('running')
       for await (const result of stream) void result
     })
   },
   async w_idle() {
-    const classifier = await ElectraClassifier.load(TINY)
+    const classifier = await ElectraClassifier.load(TINY, TWO)
     await classifier.classify('the cat')
     parentPort.on('message', () => {}) // keeps it alive
     parentPort.postMessage('idle')
@@ -246,13 +262,13 @@ const scenarios = {
     const classifier = await ElectraClassifier.load(TINY)
     const own = print(await classifier.classify(TEXTS))
     const workers = [cluster.fork(), cluster.fork()]
-    const exits = workers.map((worker) => new Promise((resolve) => worker.once('exit', (...args) => resolve(args))))
+    const exits = workers.map(
+      (worker) => new Promise((resolve) => worker.once('exit', (...args) => resolve(args))),
+    )
     const ports = await Promise.all(
       workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))),
     )
-    const answers = await Promise.all(
-      [...ports, ...ports].map(async (port) => (await fetch(`http://127.0.0.1:${port}/`)).text()),
-    )
+    const answers = await Promise.all([...ports, ...ports].map(get))
     cluster.disconnect()
     console.log(answers.map((answer) => answer === own).join(' '), print(await Promise.all(exits)))
     await classifier.close()
@@ -263,46 +279,36 @@ const scenarios = {
   async load_and_drop() {
     const resident = []
     for (let i = 1; i <= 200; i++) {
-      const classifier = await ElectraClassifier.load(TINY)
+      const classifier = await ElectraClassifier.load(TINY, TWO)
       await classifier.classify('the cat')
       if (i % 10 > 0) continue
       globalThis.gc()
       // The one that was just used is still on the stack.
-      await until(() => (globalThis.gc(), lanes() <= 1))
+      await until(() => (globalThis.gc(), models() <= 1))
       resident.push(process.memoryUsage.rss() / 2 ** 20)
     }
     const [early, late] = [Math.max(...resident.slice(3, 8)), Math.min(...resident.slice(-5))]
     console.log(late - early < 8 ? 'flat' : resident.map(Math.round).join(' '))
   },
-  /** Nobody calls gc() in a service: the weights must count as memory that garbage holds. */
-  async drop_large_ones() {
-    let highest = 0
-    for (let i = 0; i < 16; i++) {
-      const classifier = await ElectraClassifier.load()
-      highest = Math.max(highest, lanes())
-      await classifier.classify('good')
-    }
-    console.log(highest <= 8 ? 'collected' : `${highest} at once`)
-  },
-
   // ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  async out_of_memory(what) {
+  async out_of_memory(what, folder) {
+    // A model whose weights are 2 GB, though the disk holds few of them.
+    const shipped = join(package_folder, 'models', 'sentiment-minilm-l6')
+    cpSync(shipped, folder, { recursive: true })
+    truncateSync(join(folder, 'model.safetensors'), 2 ** 31)
     const classifier = await ElectraClassifier.load(undefined, { max_batch_tokens: 2 ** 24, threads: 2 })
     const rows = Array.from({ length: 400 }, () => new Int32Array(500).fill(2000))
-    const megabytes = { batch: 200, threads: 400, weights: 16 }[what]
+    const megabytes = { batch: 200, threads: 400, weights: 400 }[what]
     const kilobytes = Number(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1])
     const limit = String(kilobytes * 1024 + megabytes * 2 ** 20)
     execFileSync('prlimit', ['--pid', String(process.pid), `--as=${limit}:unlimited`])
-    const failure = await {
+    const too_much = {
       batch: () => classifier.forward(rows),
       threads: () => ElectraClassifier.load(undefined, { threads: 256 }),
-      weights: () => ElectraClassifier.load(undefined, { threads: 1 }),
-    }[what]().then(
-      () => 'none',
-      ({ code, message }) => `${code}: ${message}`,
-    )
-    console.log(failure)
+      weights: () => ElectraClassifier.load(folder, { threads: 1 }),
+    }
+    await too_much[what]().catch(({ code, message }) => console.log(`${code}: ${message}`))
     console.log((await classifier.classify('I love this restaurant!')).label, classifier.healthy)
     await classifier.close()
   },
@@ -332,11 +338,9 @@ const scenarios = {
         return [...(await session.run({ x })).y.data].join(' ')
       }
     }
-    const load = () => ElectraClassifier.load()
-    const [run, classifier] =
-      order === 'first'
-        ? [await onnx(), await load()]
-        : [await load(), await onnx()].reverse()
+    const first = order === 'first' ? await onnx() : undefined
+    const classifier = await ElectraClassifier.load()
+    const run = first ?? (await onnx())
     for (let i = 0; i < 20; i++) {
       const [sum, { label }] = await Promise.all([run(), classifier.classify('I love this restaurant!')])
       if (i === 19) console.log(sum, label)

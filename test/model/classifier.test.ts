@@ -522,13 +522,19 @@ describe('ElectraClassifier.load', () => {
       { name: 'RangeError', message: 'max_queue_tokens must be an integer from 1 to 2147483647, not 1.5.' },
     ],
     [
+      'a watchdog that would not wait',
+      undefined,
+      { watchdog_ms: 0 },
+      { name: 'RangeError', message: 'watchdog_ms must be an integer from 1 to 2147483647, not 0.' },
+    ],
+    [
       'an unknown option',
       undefined,
       { thread: 2 },
       {
         name: 'TypeError',
         message:
-          "There is no option 'thread'; the options are device, dtype, threads, libtorch, max_batch_tokens, max_queue_tokens, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
+          "There is no option 'thread'; the options are device, dtype, threads, libtorch, max_batch_tokens, max_queue_tokens, watchdog_ms, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
       },
     ],
   ]

@@ -38,6 +38,7 @@ export async function api(): Promise<void> {
   const any = await ElectraClassifier.load('model.pt')
   const one = await any.classify('text')
   expectEqual<typeof one.label, string>(true)
+  expectEqual<typeof any.healthy, boolean>(true)
   for await (const result of any.classifyStream(['a'])) expectType<number>(result.num_tokens)
   expectType<number[][]>(await any.forward([[101, 102], Int32Array.of(101, 102)]))
   expectType<{ ids: number[]; tokens: string[] }>(any.tokenize('text'))
@@ -97,7 +98,7 @@ export async function api(): Promise<void> {
     await using scoped = await ElectraClassifier.load()
     expectType<string>(scoped.device)
   }
-  expectType<ErrorCode>(new ElectraError('CLOSED', 'text').code)
+  expectType<ErrorCode>(new ElectraError('UNHEALTHY', 'text').code)
 }
 
 export async function evaluation(): Promise<void> {
