@@ -64,6 +64,11 @@ const WORDS =
 const makeText = (tokens: number): string =>
   Array.from({ length: tokens - 2 }, () => WORDS[below(WORDS.length)]).join(' ')
 
+const watchdog = setTimeout(() => {
+  console.error(`soak: nothing was answered for ${LOST_AFTER_MS / 1000} s`)
+  process.exit(1)
+}, LOST_AFTER_MS)
+
 class Soak {
   readonly #texts: string[] = []
   readonly #expected: string[] = []
@@ -81,6 +86,7 @@ class Soak {
       if (result.num_tokens !== tokens || result.truncated) throw new Error(`${text} is not ${tokens} tokens`)
       this.#texts.push(text)
       this.#expected.push(JSON.stringify(result))
+      watchdog.refresh()
     }
   }
 
@@ -183,11 +189,6 @@ async function round(soak: Soak, texts: number, reopen: boolean): Promise<void> 
     }),
   )
 }
-
-const watchdog = setTimeout(() => {
-  console.error(`soak: nothing was answered for ${LOST_AFTER_MS / 1000} s`)
-  process.exit(1)
-}, LOST_AFTER_MS)
 
 async function main(): Promise<void> {
   const soak = new Soak()

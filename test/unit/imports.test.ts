@@ -156,7 +156,8 @@ describe('who may import whom', () => {
         )
       } else {
         // The one test program that looks into a TorchScript module, and what feeds the core's readers.
-        if (!/^native\/(?:test\/retarget\.cpp|fuzz\/)/.test(file)) assert.deepEqual(included.filter(isTorch), [], file)
+        if (!/^native\/(?:test\/retarget\.cpp|fuzz\/)/.test(file))
+          assert.deepEqual(included.filter(isTorch), [], file)
         if (!/addon\/(?:addon|model)\./.test(file))
           assert.deepEqual(
             included.filter((path) => path === 'napi.h'),
