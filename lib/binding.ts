@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import nodeGypBuild from 'node-gyp-build'
 import type * as native from '../binding'
