@@ -384,7 +384,7 @@ describe('the command line', function () {
 
       const json = await cli(['doctor', '--json'], '', nowhere)
       const { ready, next, checks } = JSON.parse(json.stdout) as Report
-      assert.deepEqual([ready, next, json.code], [false, 'npm run prepare', 1])
+      assert.deepEqual([ready, next, json.code], [false, 'npx electra-classifier install-libtorch', 1])
       assert.equal(checks.libtorch?.tried?.length, 3)
 
       const classify = await cli(['classify', 'x'], '', nowhere)
