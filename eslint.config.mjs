@@ -14,7 +14,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**/*.{ts,mjs,cjs}', 'bench/**', 'scripts/**', 'eslint.config.mjs'],
+    files: ['test/**/*.{ts,mjs,cjs}', 'bench/**', 'docker/**', 'scripts/**', 'eslint.config.mjs'],
     languageOptions: {
       globals: {
         process: 'readonly',

@@ -15,14 +15,15 @@ export function buildCommand(package_folder: string): string {
   return isCheckout(package_folder) ? 'npm run prepare' : 'npx electra-classifier build'
 }
 
-function isCheckout(package_folder: string): boolean {
+/** Whether the package is a checkout of its repository, and not what npm installed. */
+export function isCheckout(package_folder: string): boolean {
   return existsSync(join(package_folder, 'scripts', 'prepare.ts'))
 }
 
 /** False where a bundler copied this code into a file that lies elsewhere. */
 function isPackage(folder: string): boolean {
   const file = join(folder, 'package.json')
-  return existsSync(file) && /"name": "electra-classifier"/.test(readFileSync(file, 'utf8'))
+  return existsSync(file) && readFileSync(file, 'utf8').includes('"name": "electra-classifier"')
 }
 
 /** There is no addon for this platform. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { buildCommand, isCheckout } from '../addon-failure'
 import { addonPath, builtCores, INSTALL_LIBTORCH, openAddon, openBinding } from '../binding'
 import { openCheckpoint, SHIPPED_MODEL } from '../checkpoint'
 import { ElectraClassifier } from '../classifier'
@@ -195,11 +196,13 @@ const SOURCES = {
   python: "Python's torch",
 } as const
 
-/** The command that gets libtorch and builds what is not built, from wherever the user stands. */
+/** The command that builds what is not built, from wherever the user stands. */
 function prepare(libtorch?: string): string {
   const folder = resolve(PACKAGE_FOLDER)
+  const given = libtorch === undefined ? '' : `LIBTORCH=${JSON.stringify(libtorch)} `
+  if (!isCheckout(folder)) return `${given}${buildCommand(folder)}`
   const there = folder === process.cwd() ? '' : ` --prefix ${JSON.stringify(folder)}`
-  return `${libtorch === undefined ? '' : `LIBTORCH=${JSON.stringify(libtorch)} `}npm${there} run prepare`
+  return `${given}npm${there} run prepare`
 }
 
 function attempt<T>(work: () => T, remedy: string): { value: T } | { failed: Check } {

@@ -28,7 +28,7 @@ import { NotZip, unpackEntry, type Bytes, type ZipEntry } from './zip'
 export interface InstallOptions {
   /** The CPU's where nothing is said and `from` names no wheel. */
   variant?: Variant | undefined
-  /** A wheel, a folder of wheels, or an index; PyTorch's own index by default. */
+  /** A wheel, a folder of wheels, or an index; by default the one of `ELECTRA_TORCH_INDEX`, else PyTorch's own. */
   from?: string | undefined
   /** Folder that becomes the libtorch, instead of an entry of the cache. */
   folder?: string | undefined
@@ -89,7 +89,7 @@ export async function installLibtorch(
 ): Promise<{ libtorch: Inspected; entry: string; was_there: boolean }> {
   const { env = process.env, signal, answer_ms = 30_000, stall_ms = 60_000 } = options
   const patience = { answer_ms, stall_ms, signal }
-  const from = options.from ?? pytorchIndex(options.variant ?? 'cpu')
+  const from = options.from ?? env.ELECTRA_TORCH_INDEX ?? pytorchIndex(options.variant ?? 'cpu')
   const given = options.folder === undefined ? undefined : resolve(options.folder)
   if (given !== undefined) checkFolder(given)
   const beside = given === undefined ? undefined : join(dirname(given), `.${basename(given)}`)

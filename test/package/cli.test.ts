@@ -379,12 +379,12 @@ describe('the command line', function () {
       const text = await cli(['doctor'], '', nowhere)
       assert.match(text.stdout, /^missing +libtorch +none was found\n +LIBTORCH .*nope: there is no folder/m)
       assert.match(text.stdout, /^ok +default model/m)
-      assert.match(text.stdout, /\nnot ready; run next: npm run prepare\n$/)
+      assert.match(text.stdout, /\nnot ready; run next: npx electra-classifier install-libtorch\n$/)
       assert.deepEqual([text.stderr, text.code], ['', 1])
 
-      const json = await cli(['doctor', '--format', 'json'], '', nowhere)
+      const json = await cli(['doctor', '--json'], '', nowhere)
       const { ready, next, checks } = JSON.parse(json.stdout) as Report
-      assert.deepEqual([ready, next, json.code], [false, 'npm run prepare', 1])
+      assert.deepEqual([ready, next, json.code], [false, 'npx electra-classifier install-libtorch', 1])
       assert.equal(checks.libtorch?.tried?.length, 3)
 
       const classify = await cli(['classify', 'x'], '', nowhere)
@@ -401,8 +401,8 @@ describe('the command line', function () {
       const child = spawn(process.execPath, [join(bare, 'dist', 'cli', 'main.js'), 'doctor'], { cwd: folder })
       child.stdin.end()
       const { stdout, stderr, code } = await ended(child)
-      assert.match(stdout, /^missing +addon +There is no compiled addon/m)
-      assert.match(stdout, /\nnot ready; run next: npm --prefix ".*bare" run prepare\n$/)
+      assert.match(stdout, /^missing +addon +There is no addon for \S+ in .*bare; compile one/m)
+      assert.match(stdout, /\nnot ready; run next: npx electra-classifier build\n$/)
       assert.deepEqual([stderr, code], ['', 1])
     })
   })

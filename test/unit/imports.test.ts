@@ -103,6 +103,14 @@ describe('who may import whom', () => {
     assert.deepEqual(foreign, [])
   })
 
+  it('lets libtorch be found and brought without binding, classifier or the command line', () => {
+    const foreign = lib
+      .filter((file) => file.startsWith('lib/libtorch/'))
+      .flatMap(imports)
+      .filter((path) => /\/binding$|classifier|cli\/|hub\//.test(path))
+    assert.deepEqual(foreign, [])
+  })
+
   it('lets one file each import what is bundled, and those files be the ones that are', () => {
     const { dependencies, devDependencies } = JSON.parse(
       readFileSync(join(ROOT, 'package.json'), 'utf8'),
@@ -127,7 +135,7 @@ describe('who may import whom', () => {
     for (const [entry, foreign] of [
       [
         'index.js',
-        /\.node$|\/cli\/|\/evaluation\/|commander|csv-parse|cli-progress|echarts|@huggingface\/hub/,
+        /\.node$|\/cli\/|\/evaluation\/|commander|csv-parse|cli-progress|echarts|@huggingface\/hub|\/libtorch\/(?:install|plan|wheel|zip)|\/proxy\.js$/,
       ],
       ['evaluation/index.js', /\.node$|\/cli\/|\/page\.js$|node_modules|classifier\.js|binding\.js/],
     ] as const) {

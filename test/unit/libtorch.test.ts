@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -12,6 +23,8 @@ import {
   findLibtorch,
   inspectLibtorch,
 } from '../../lib/libtorch'
+import { probeLibraries } from '../../lib/libtorch/probe'
+import { FAKE_CORE } from '../binding/fake'
 import { type FakeLibtorch, fakeElf, writeFakeLibtorch } from '../fixtures/fake-libtorch'
 
 describe('libtorch', () => {
@@ -187,6 +200,59 @@ describe('libtorch', () => {
       assert.equal(found.folder, torch)
     })
 
+    it('finds the torch of the environment that python3 belongs to without starting it', async () => {
+      const environment = inPython('somewhere')
+      mkdirSync(join(environment, 'bin'))
+      writeFileSync(join(environment, 'bin', 'python3'), `#!/bin/sh\ntouch ${folder}/started\n`, {
+        mode: 0o755,
+      })
+      env.PATH = join(environment, 'bin')
+      assert.match(
+        (await findLibtorch(undefined, { env })).found?.folder ?? '',
+        /somewhere\/lib\/python3\.12/,
+      )
+      assert.ok(!existsSync(join(folder, 'started')))
+    })
+
+    it('does not wait for a python3 that never answers', async function () {
+      this.timeout(20_000)
+      mkdirSync(join(folder, 'bin'))
+      writeFileSync(join(folder, 'bin', 'python3'), '#!/bin/sh\nexec /bin/sleep 600\n', { mode: 0o755 })
+      const { tried } = await findLibtorch(undefined, { env })
+      assert.match(tried.at(-1)?.reason ?? '', /python3 did not say within 5 s whether it has torch/)
+    })
+
+    it('passes over what there is no core for', async () => {
+      env.VIRTUAL_ENV = join(folder, 'old')
+      writeFakeLibtorch(join(env.VIRTUAL_ENV, 'lib', 'python3.12', 'site-packages', 'torch'), {
+        version: '2.12.0',
+      })
+      env.CONDA_PREFIX = inPython('conda')
+      const { found, tried } = await findLibtorch(undefined, { env, minors: ['2.13'] })
+      assert.match(found?.folder ?? '', /conda/)
+      assert.match(
+        tried.at(-1)?.reason ?? '',
+        /libtorch 2\.12\.0 .* has no core built for it \(built: 2\.13\)/,
+      )
+    })
+
+    it("tries a Python's build for a card in another process first, and remembers one that opens", async () => {
+      const torch = join(folder, 'venv', 'lib', 'python3.12', 'site-packages', 'torch')
+      writeFakeLibtorch(torch, { version: '2.13.0+rocm7.2' })
+      env.VIRTUAL_ENV = join(folder, 'venv')
+      assert.equal((await findLibtorch(undefined, { env })).found?.source, 'python')
+      const { found, tried } = await findLibtorch(undefined, { env, probe: true })
+      assert.equal(found, undefined)
+      assert.match(
+        tried.find(({ path }) => path === torch)?.reason ?? '',
+        /the rocm7\.2 build of libtorch 2\.13\.0 in .* could not be opened when it was tried in another process \(/,
+      )
+      if (!existsSync(FAKE_CORE)) return
+      copyFileSync(FAKE_CORE, join(torch, 'lib', 'libtorch.so'))
+      assert.equal((await findLibtorch(undefined, { env, probe: true })).found?.folder, torch)
+      assert.equal(readdirSync(join(cacheFolder(env), 'probed')).length, 1)
+    })
+
     it('explains each place where nothing is found', async () => {
       env.LIBTORCH = fake('old', { version: '2.9.1' })
       const { found, tried } = await findLibtorch(undefined, { env })
@@ -226,6 +292,26 @@ describe('libtorch', () => {
       assert.equal(found, undefined)
       assert.match(tried[0]?.reason ?? '', /has no C\+\+ headers/)
     })
+  })
+
+  it('says which library a crash came from, and that those behind it were not reached', async function () {
+    const source = join(folder, 'crash.c')
+    writeFileSync(
+      source,
+      'void abort(void); __attribute__((constructor)) static void crash(void) { abort(); }',
+    )
+    const crash = join(folder, 'libcrash.so')
+    if (spawnSync('cc', ['-shared', '-fPIC', '-o', crash, source]).status !== 0) {
+      console.log('      skipped: there is no cc')
+      this.skip()
+    }
+    const broken = join(folder, 'libbroken.so')
+    writeFileSync(broken, 'x')
+    const { opened, failed } = await probeLibraries([broken, crash, broken.replace('broken', 'behind')])
+    assert.deepEqual(opened, [])
+    assert.match(failed[0]?.reason ?? '', /libbroken\.so: file too short/)
+    assert.match(failed[1]?.reason ?? '', /the process that opened it ended with signal SIGABRT/)
+    assert.equal(failed[2]?.reason, 'it was not reached')
   })
 
   it('keeps its cache where the user wants caches', () => {
