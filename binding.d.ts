@@ -20,6 +20,7 @@ export type NativeErrorCode =
   | 'MODEL_LOAD_FAILED'
   | 'FORWARD_FAILED'
   | 'OUT_OF_MEMORY'
+  | 'UNHEALTHY'
   | 'CLOSED'
 
 /** The numeric type that linear layers are computed in. */
@@ -77,6 +78,16 @@ export class Model {
    * Inputs are copied before this returns.
    */
   forward(input_ids: Int32Array, cu_seqlens: Int32Array, token_type_ids?: Int32Array): Promise<Float32Array>
+  /** The batch that runs now and for how long, in ms; undefined where none does. */
+  running(): { call: number; ms: number } | undefined
+  /**
+   * Gives up a batch that is taken to hang, where it is still the one that runs: it rejects with
+   * `FORWARD_FAILED`, and everything queued and later with `UNHEALTHY`, as after a failure that the core says
+   * is for good. Its thread is asked to stop, and `close` waits for it no more.
+   *
+   * @returns whether it was still running
+   */
+  giveUp(call: number): boolean
   /** Finishes the batch that runs, rejects queued ones with `CLOSED`, frees the weights. Idempotent. */
   close(): Promise<void>
 }

@@ -119,6 +119,7 @@ export function plan(machine: MachineClass, quick: boolean, files: (size: SizeNa
   })
   const large: Partial<Trial> = { size: 'large', env: { BENCH_SAMPLE: '256' } }
   const short = [
+    trial('require', 'require.cjs', 3),
     trial('first result', 'first-result.cjs', 3),
     trial('load shipped', 'load.cjs', 3),
     ...(quick ? [] : [trial('load large', 'load.cjs', 3, large)]),

@@ -98,6 +98,14 @@ const delay = (name: string, what: string): Promised => ({
 
 export const PROMISES: readonly Promised[] = [
   {
+    trial: 'require',
+    metric: 'require_ms',
+    what: '`require`, which opens no binary',
+    at_most: 60,
+    unit: ' ms',
+    digits: 1,
+  },
+  {
     trial: 'first result',
     metric: 'process_s',
     what: '`require` to first result, whole process',

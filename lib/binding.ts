@@ -2,8 +2,9 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import nodeGypBuild from 'node-gyp-build'
 import type * as native from '../binding'
+import { addonMissing, addonUnopened } from './addon-failure'
 import { ElectraError, type ErrorCode } from './errors'
-import { findLibtorch, type Libtorch, type Tried } from './libtorch'
+import { findLibtorch, type Libtorch, type Tried } from './libtorch/find'
 
 export type { ArchiveFile, CoreInfo, CpuInfo, LoadSpec, Model, ModelInfo } from '../binding'
 export type Addon = typeof native
@@ -34,34 +35,29 @@ export function openAddon(): Addon {
   if (addon) return addon
   const path = addonPath()
   if (path === undefined) {
-    throw new ElectraError(
-      'BINDING_NOT_FOUND',
-      `There is no compiled addon for ${process.platform}-${process.arch} in ${PACKAGE_FOLDER}; build it there with: npm run prepare`,
-    )
+    throw addonMissing(PACKAGE_FOLDER)
   }
   try {
     addon = nodeGypBuild(PACKAGE_FOLDER) as Addon
   } catch (cause) {
-    throw new ElectraError(
-      'BINDING_NOT_FOUND',
-      `The addon ${path} could not be opened (${messageOf(cause)}); build it anew with: npm run prepare`,
-      { cause },
-    )
+    throw addonUnopened(PACKAGE_FOLDER, path, cause)
   }
   // process.exit() and an uncaught throw run no cleanup hooks, so the threads are stopped here.
   process.once('exit', addon.shutdown)
   return addon
 }
 
-/** Cores that were built, by libtorch minor. */
+/** Cores that were built, by libtorch minor: the prebuilt ones, and before them those compiled on this machine. */
 export function builtCores(): Map<string, string> {
   const path = addonPath()
   const cores = new Map<string, string>()
   if (path === undefined) return cores
-  const folder = dirname(path)
-  for (const file of readdirSync(folder)) {
-    const minor = /^(?:lib)?electra_core-(\d+\.\d+)\.(?:so|dylib|dll)$/.exec(file)?.[1]
-    if (minor !== undefined) cores.set(minor, join(folder, file))
+  const prebuilt = join(PACKAGE_FOLDER, 'prebuilds', `${process.platform}-${process.arch}`)
+  for (const folder of [prebuilt, dirname(path)]) {
+    for (const file of existsSync(folder) ? readdirSync(folder) : []) {
+      const minor = /^(?:lib)?electra_core-(\d+\.\d+)\.(?:so|dylib|dll)$/.exec(file)?.[1]
+      if (minor !== undefined) cores.set(minor, join(folder, file))
+    }
   }
   return cores
 }
@@ -73,23 +69,26 @@ export function builtCores(): Map<string, string> {
  */
 export async function openBinding(option?: string): Promise<Binding> {
   const addon = openAddon()
-  const { found: libtorch, tried } = await findLibtorch(option)
-  if (!libtorch) throw libtorchNotFound(tried)
   const cores = builtCores()
-  const core = cores.get(libtorch.minor)
-  if (core === undefined || !existsSync(core)) {
-    const built = [...cores.keys()].join(', ') || 'none'
-    throw new ElectraError(
-      'LIBTORCH_MISMATCH',
-      `libtorch ${libtorch.version} in ${libtorch.folder} has no core built for it (built: ${built}); set LIBTORCH to one of those versions, or build for this one with: LIBTORCH=${libtorch.folder} npm run prepare`,
-    )
+  const search = { minors: cores.keys(), probe: true }
+  let { found: libtorch, tried } = await findLibtorch(option, search)
+  if (!libtorch && option === undefined && isTrue(process.env.ELECTRA_AUTO_INSTALL)) {
+    const { installLibtorch } = await import('./libtorch/install.js')
+    const announced = 'electra-classifier: no libtorch was found; installing it (ELECTRA_AUTO_INSTALL)\n'
+    await installLibtorch({ variant: 'cpu', on_plan: () => process.stderr.write(announced) })
+    ;({ found: libtorch, tried } = await findLibtorch(option, { ...search, minors: cores.keys() }))
   }
+  const core = libtorch && cores.get(libtorch.minor)
+  if (!libtorch || core === undefined) throw libtorchNotFound(tried)
   try {
     return { addon, core: await addon.open(libtorch.lib, core), libtorch }
   } catch (error) {
-    throw toElectraError(error)
+    throw cannotOpen(error, libtorch)
   }
 }
+
+/** The command that brings a libtorch. */
+export const INSTALL_LIBTORCH = 'npx electra-classifier install-libtorch'
 
 function libtorchNotFound(tried: readonly Tried[]): ElectraError {
   const places = tried.map(
@@ -98,14 +97,34 @@ function libtorchNotFound(tried: readonly Tried[]): ElectraError {
   const unsupported = tried.some(({ code }) => code === 'LIBTORCH_MISMATCH')
   return new ElectraError(
     unsupported ? 'LIBTORCH_MISMATCH' : 'LIBTORCH_NOT_FOUND',
-    `No ${unsupported ? 'supported ' : ''}libtorch was found; get one with \`npm run prepare\` in ${PACKAGE_FOLDER}, or \`pip install torch==2.13.0\`, or set LIBTORCH to its folder.${places.join('')}`,
+    `No ${unsupported ? 'supported ' : ''}libtorch was found; get one with \`${INSTALL_LIBTORCH}\` (ELECTRA_AUTO_INSTALL=1 lets this process do it), or set LIBTORCH to the folder of one.${places.join('')}`,
   )
+}
+
+/** A library that the loader refuses is damaged or lacks something, whatever its name and size said. */
+function cannotOpen(error: unknown, { source, folder }: Libtorch): unknown {
+  const ours = toElectraError(error)
+  if (!(ours instanceof ElectraError) || ours.code !== 'LIBTORCH_NOT_FOUND') return ours
+  const remedy =
+    source === 'cache'
+      ? `install it anew with \`${INSTALL_LIBTORCH}\``
+      : `mend it, or get another with \`${INSTALL_LIBTORCH}\``
+  return new ElectraError(
+    'LIBTORCH_NOT_FOUND',
+    `The libtorch in ${folder} could not be opened (${ours.message.replace(/\.$/, '')}); ${remedy}.`,
+    { cause: error },
+  )
+}
+
+/** As Python's libraries read a switch in the environment. */
+function isTrue(value: string | undefined): boolean {
+  return /^(?:1|on|yes|true)$/i.test(value ?? '')
 }
 
 /** What a user can do about an error that the native side reports; the rest say it themselves. */
 const REMEDIES: Partial<Record<ErrorCode, string>> = {
   OUT_OF_MEMORY: 'free memory, or pass fewer or shorter rows at once',
-  FORWARD_FAILED: 'the classifier is still usable; if it happens again, load the model anew',
+  FORWARD_FAILED: 'other texts can still be scored; pass another text, or load the model anew',
 }
 
 const NATIVE_CODES: ReadonlySet<string> = new Set<native.NativeErrorCode>([
@@ -117,6 +136,7 @@ const NATIVE_CODES: ReadonlySet<string> = new Set<native.NativeErrorCode>([
   'MODEL_LOAD_FAILED',
   'FORWARD_FAILED',
   'OUT_OF_MEMORY',
+  'UNHEALTHY',
   'CLOSED',
 ])
 
@@ -136,8 +156,4 @@ export function toElectraError(error: unknown): unknown {
   const remedy = error instanceof ElectraError ? undefined : REMEDIES[code]
   const message = remedy === undefined ? error.message : `${error.message.replace(/\.$/, '')}; ${remedy}.`
   return new ElectraError(code, message, { cause: error })
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

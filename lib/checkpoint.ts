@@ -53,6 +53,9 @@ export const CONFIG = 'config.json'
 /** Files beside the weights that are read. */
 export const MODEL_FILES = [CONFIG, 'tokenizer.json', 'vocab.txt', 'tokenizer_config.json'] as const
 
+/** Bytes that one of them may have: more than any tokenizer, and what the native side takes from an archive. */
+export const MOST_FILE_BYTES = 256 * 2 ** 20
+
 /** Opens a folder in Hugging Face layout, or a TorchScript archive. */
 export async function openCheckpoint(source: string, readArchive: ReadArchive): Promise<Checkpoint> {
   const path = resolve(source)
@@ -281,7 +284,12 @@ async function readFiles(folder: string): Promise<Map<string, string>> {
   await Promise.all(
     MODEL_FILES.map(async (name) => {
       try {
-        files.set(name, await readFile(join(folder, name), 'utf8'))
+        const path = join(folder, name)
+        const stats = await stat(path)
+        // Reading a pipe that nobody writes to would wait for ever.
+        if (!stats.isFile()) throw new Error('it is not a regular file')
+        if (stats.size > MOST_FILE_BYTES) throw new Error(`it has ${stats.size} bytes, which is far too many`)
+        files.set(name, await readFile(path, 'utf8'))
       } catch (cause) {
         if (isNotFound(cause)) return
         throw invalid(

@@ -13,6 +13,11 @@ export function softmax(logits: readonly number[]): number[] {
   return exponentials.map((value) => value / sum)
 }
 
+/** Whether a label can be told from a row's logits: none is NaN, and the greatest is finite (a masked label may not be). */
+export function areNumbers(logits: ArrayLike<number>): boolean {
+  return Number.isFinite(Math.max(...Array.from(logits)))
+}
+
 /** `1 / (1 + exp(-x))` of each logit by itself. */
 export function sigmoid(logits: readonly number[]): number[] {
   // exp(-x) of a large negative x overflows to infinity, whose reciprocal is the 0 that is meant.

@@ -6,6 +6,7 @@ import { runCall, streamCall } from './call'
 import type { Checkpoint } from './checkpoint'
 import { toClassification } from './classification'
 import { ElectraError } from './errors'
+import { Health } from './health'
 import { failureOf, openSource, weightsOf } from './open-model'
 import {
   checkCallOptions,
@@ -70,6 +71,7 @@ export class ElectraClassifier<Label extends string = string> {
 
   readonly #model: Model
   readonly #tokenizer: Tokenizer
+  readonly #health: Health
   readonly #scheduler: Scheduler
   readonly #scorer: TextScorer<Label>
   readonly #max_length: number
@@ -99,8 +101,11 @@ export class ElectraClassifier<Label extends string = string> {
     this.#max_length = checkpoint.max_length
     const max_batch_tokens =
       settings.max_batch_tokens ?? MAX_BATCH_TOKENS[this.device === 'cpu' ? 'cpu' : 'cuda']
+    this.#health = new Health(model, settings.watchdog_ms, (reason) => {
+      this.#scheduler.close(reason)
+    })
     this.#scheduler = new Scheduler(
-      (input_ids, cu_seqlens, token_type_ids) => model.forward(input_ids, cu_seqlens, token_type_ids),
+      this.#health.forward,
       {
         max_batch_tokens,
         max_queue_tokens: settings.max_queue_tokens,
@@ -192,11 +197,24 @@ export class ElectraClassifier<Label extends string = string> {
   }
 
   /**
+   * False once the model can score nothing any more: a batch hung, or the engine fails on every text. Calls reject with
+   * `UNHEALTHY` then; close it and load a new one. A readiness probe should ask.
+   *
+   * @example
+   * ```ts
+   * app.get('/ready', (_, reply) => reply.code(classifier.healthy ? 200 : 503).send())
+   * ```
+   */
+  get healthy(): boolean {
+    return this.#health.healthy
+  }
+
+  /**
    * Classifies one text, or a pair of texts for a model that was tuned on pairs.
    *
    * @param text any string, the empty one is scored as `[CLS] [SEP]`; or a {@link TextPair}, which is scored as one row
    *   whose second text has token type 1
-   * @throws {@link ElectraError} `INPUT_TOO_LONG`, `FORWARD_FAILED`, `OUT_OF_MEMORY`, `CLOSED`
+   * @throws {@link ElectraError} `INPUT_TOO_LONG`, `FORWARD_FAILED`, `OUT_OF_MEMORY`, `UNHEALTHY`, `CLOSED`
    * @throws TypeError where `text` is neither, the model takes no pairs, or an option has the wrong type
    * @throws RangeError where `text` is longer than `max_text_chars` or an option is out of range
    * @throws the signal's reason, when it aborts

@@ -18,6 +18,7 @@
  * | `MODEL_LOAD_FAILED` | libtorch failed while it loaded the model |
  * | `FORWARD_FAILED` | libtorch failed while it scored |
  * | `OUT_OF_MEMORY` | there was not enough memory |
+ * | `UNHEALTHY` | an earlier failure left the classifier unable to score anything |
  * | `CLOSED` | the classifier was closed |
  */
 export type ErrorCode =
@@ -36,6 +37,7 @@ export type ErrorCode =
   | 'MODEL_LOAD_FAILED'
   | 'FORWARD_FAILED'
   | 'OUT_OF_MEMORY'
+  | 'UNHEALTHY'
   | 'CLOSED'
 
 /**

@@ -18,6 +18,7 @@ export interface LoadSettings extends HubSettings {
   libtorch: string | undefined
   max_batch_tokens: number | undefined
   max_queue_tokens: number
+  watchdog_ms: number
 }
 
 /** `CallOptions` with every default decided. */
@@ -43,6 +44,7 @@ const DEFAULT_MAX_TEXT_CHARS = 1_000_000
 const MAX_THREADS = 1024
 const DEFAULT_MAX_QUEUE_TOKENS = 1 << 20
 const MAX_TOKENS = 2 ** 31 - 1
+const DEFAULT_WATCHDOG_MS = 60_000
 
 /** The longest that a timer waits, 24 days. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
@@ -71,6 +73,7 @@ export function checkLoadOptions(source: unknown, options: LoadOptions): LoadSet
     'libtorch',
     'max_batch_tokens',
     'max_queue_tokens',
+    'watchdog_ms',
     ...SOURCE_OPTIONS,
   ])
   const device = given.device ?? 'auto'
@@ -93,6 +96,7 @@ export function checkLoadOptions(source: unknown, options: LoadOptions): LoadSet
       1,
       MAX_TOKENS,
     ),
+    watchdog_ms: integer(given.watchdog_ms ?? DEFAULT_WATCHDOG_MS, 'watchdog_ms', 1, MAX_TIMEOUT_MS),
     ...sourceSettings(given),
   }
 }

@@ -1,4 +1,5 @@
 import { pack, type Row } from './batch'
+import { areNumbers } from './classification'
 import { ElectraError } from './errors'
 import { FairQueue, type Place, type Priority, type Waiting } from './queue'
 import type { RowTimes, Stats } from './stats'
@@ -291,7 +292,10 @@ export class Scheduler {
       const { logits } = outcome
       const num_labels = logits.length / rows.length
       rows.forEach((entry, row) => {
-        entry.resolve(logits.subarray(row * num_labels, (row + 1) * num_labels))
+        const own = logits.subarray(row * num_labels, (row + 1) * num_labels)
+        // Its neighbours have what they asked for.
+        if (areNumbers(own)) entry.resolve(own)
+        else entry.reject(noNumbers())
       })
     } else {
       for (const entry of rows) entry.reject(outcome.error)
@@ -299,4 +303,11 @@ export class Scheduler {
     this.stats_.batch({ rows, tokens: input_ids.length, started, done, ...outcome })
     this.checkDrained()
   }
+}
+
+function noNumbers(): ElectraError {
+  return new ElectraError(
+    'FORWARD_FAILED',
+    "The model put out no numbers for this text (NaN or infinite logits); load it with dtype 'fp32', or another model.",
+  )
 }

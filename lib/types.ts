@@ -79,6 +79,12 @@ export interface LoadOptions extends SourceOptions {
    * refused with `QUEUE_FULL` or waits, by its `on_full`. It bounds how long a text waits: as long as so many tokens take.
    */
   max_queue_tokens?: number
+  /**
+   * Milliseconds that one batch may run, from its own start; an integer from 1, default 60,000. One that takes longer
+   * counts as hung: its calls reject with `FORWARD_FAILED`, and `healthy` is false from then on. Raise it where batches
+   * are large and the machine is slow.
+   */
+  watchdog_ms?: number
 }
 
 /**

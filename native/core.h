@@ -25,7 +25,10 @@ enum {
   ELECTRA_MODEL_LOAD_FAILED = 5,
   ELECTRA_FORWARD_FAILED = 6,
   ELECTRA_OUT_OF_MEMORY = 7,
-  ELECTRA_STOPPED = 8 /* the stop flag was raised while it ran */
+  ELECTRA_STOPPED = 8, /* the stop flag was raised while it ran */
+  /* The forward failed, and so would every later one of this model: its device or its state is gone for good.
+   * The addon calls forward no more; it still calls free_model. */
+  ELECTRA_LOST = 9
 };
 
 /* One sentence, UTF-8, without a C++ backtrace; cut if longer. */

@@ -8,24 +8,35 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <new>
 #include <set>
 #include <sstream>
 #include <system_error>
 #include <thread>
 
 #ifdef _WIN32
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
+#ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
+#endif
 #include <windows.h>
 
 #include <bit>
 #else
 #include <dlfcn.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <link.h>
+#endif
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #endif
 #ifdef __linux__
 #include <sched.h>
@@ -360,6 +371,12 @@ std::string library_file(const std::string& name) {
 #endif
 }
 
+void release_freed_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
 void exit_without_destructors() {
 #ifdef __GLIBC__
   // Handlers run last in, first out, so this one comes before the destructors of every library open by now.
@@ -376,6 +393,8 @@ Library Library::open(const std::string& path) {
   if (module == nullptr) throw last_error(path + " cannot be opened, or a library that it needs is missing");
   return Library(module);
 }
+
+std::string Library::where_open(const std::string&) { return {}; }
 
 void* Library::symbol(const char* name) const {
   void* address = reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(handle_), name));
@@ -406,6 +425,10 @@ MappedFile::~MappedFile() {
   if (!bytes_.empty()) UnmapViewOfFile(bytes_.data());
 }
 
+void set_default_variable(const char* name, const char* value) {
+  if (std::getenv(name) == nullptr) _putenv_s(name, value);
+}
+
 void name_thread(const std::string& name) {
   SetThreadDescription(GetCurrentThread(), std::wstring(name.begin(), name.end()).c_str());
 }
@@ -428,6 +451,17 @@ Library Library::open(const std::string& path) {
   throw Error(path + " cannot be opened because " + library + ", which it needs, is missing", false);
 }
 
+std::string Library::where_open(const std::string& name) {
+#ifdef __GLIBC__
+  void* handle = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  link_map* map = nullptr;
+  if (handle != nullptr && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) return map->l_name;
+#else
+  static_cast<void>(name);
+#endif
+  return {};
+}
+
 void* Library::symbol(const char* name) const {
   void* address = dlsym(handle_, name);
   if (address == nullptr) throw Error(std::string("the library has no symbol ") + name, false);
@@ -445,13 +479,18 @@ MappedFile::MappedFile(const std::string& path) {
   if (status.st_size == 0) return;  // an empty file cannot be mapped
   const auto size = static_cast<size_t>(status.st_size);
   void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.value, 0);
-  if (address == MAP_FAILED) throw last_error(path + " cannot be mapped");
+  if (address == MAP_FAILED) {
+    if (errno == ENOMEM) throw std::bad_alloc();
+    throw last_error(path + " cannot be mapped");
+  }
   bytes_ = {static_cast<const std::byte*>(address), size};
 }
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
+
+void set_default_variable(const char* name, const char* value) { setenv(name, value, 0); }
 
 void name_thread(const std::string& name) {
 #ifdef __APPLE__

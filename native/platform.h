@@ -28,6 +28,9 @@ class Library {
  public:
   static Library open(const std::string& path);
   void* symbol(const char* name) const;
+  // The path of a library that this process has open, whoever opened it; "" where it has none of that name, or
+  // where the system does not tell (it does with glibc).
+  static std::string where_open(const std::string& name);
 
  private:
   explicit Library(void* handle) : handle_(handle) {}
@@ -37,7 +40,7 @@ class Library {
 // The file name of a library on this system: "torch" gives libtorch.so, libtorch.dylib or torch.dll.
 std::string library_file(const std::string& name);
 
-// A whole file mapped for reading.
+// A whole file mapped for reading. Throws std::bad_alloc where there is no room for it.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);
@@ -68,6 +71,13 @@ Cpu cpu(const std::string& root = {});
 
 // Names the calling thread, as `top -H` and debuggers show it; at most 15 characters are kept.
 void name_thread(const std::string& name);
+
+// Gives what was freed, and the allocator keeps for later, back to the system. A no-op where the C library
+// cannot do that.
+void release_freed_memory();
+
+// Sets a variable of the process's environment where it has none.
+void set_default_variable(const char* name, const char* value);
 
 // For a process that must exit while a thread of it still computes: the exit keeps its code, but runs no
 // static destructor under that thread. A no-op where the C library cannot do that.

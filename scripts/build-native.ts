@@ -1,11 +1,11 @@
 /* Compiles the addon and the core for the libtorch at hand; does nothing where nothing native has changed. */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
+import { compileAddon } from '../lib/compile-addon'
 import type { Libtorch } from '../lib/libtorch'
 import { fetchLibtorch } from './fetch-libtorch'
-import { CommandFailed, runCommand } from './run-command'
+import { CommandFailed, runCommand } from '../lib/run-command'
 
 const ROOT = resolve(__dirname, '..')
 const RELEASE = join(ROOT, 'build', 'Release')
@@ -22,22 +22,10 @@ export async function buildNative(libtorch: Libtorch, starts?: () => void): Prom
 
   starts?.()
   rmSync(STAMP, { force: true })
-  const definitions = [`--CDLIBTORCH=${libtorch.folder}`, '--CDELECTRA_FAKE_CORE=ON']
-  try {
-    await cmakeJs('configure', ...definitions)
-  } catch (error) {
-    // What an earlier configuration left (another place of this folder, another generator) may be in its way.
-    if (!(error instanceof CommandFailed)) throw error
-    await cmakeJs('reconfigure', ...definitions)
-  }
-  await cmakeJs('build', '--parallel', String(availableParallelism()))
+  const definitions = [`LIBTORCH=${libtorch.folder}`, 'ELECTRA_FAKE_CORE=ON']
+  await compileAddon(ROOT, join(ROOT, 'build'), definitions)
   writeFileSync(STAMP, stamp)
   return true
-}
-
-function cmakeJs(...args: string[]): Promise<string> {
-  const main = join(ROOT, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
-  return runCommand(process.execPath, [main, ...args], { cwd: ROOT })
 }
 
 /** As CMake names a MODULE library. */

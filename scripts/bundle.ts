@@ -9,7 +9,7 @@ import { build, type Metafile, type Plugin } from 'esbuild'
 const ROOT = resolve(__dirname, '..')
 
 /** Files of lib/ that import such a package. Each package has one of them, or dist/ would hold it twice. */
-export const BUNDLED = ['cli/bar.ts', 'cli/input.ts', 'cli/main.ts', 'evaluation/draw-svg.ts']
+export const BUNDLED = ['cli/bar.ts', 'cli/input.ts', 'cli/main.ts', 'evaluation/draw-svg.ts', 'proxy.ts']
 
 /** Our own other files stay files of their own. */
 const ownFilesStay: Plugin = {

@@ -1,7 +1,7 @@
 /* clang-format over everything in native/: fails where a file would change, or with `--write` changes it. */
 import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { CommandFailed, runCommand } from './run-command'
+import { CommandFailed, runCommand } from '../lib/run-command'
 
 const ROOT = resolve(__dirname, '..')
 // Its own launcher knows which platforms it has a binary for, and says so for the others.

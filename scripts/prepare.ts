@@ -5,8 +5,8 @@ import { findLibtorch } from '../lib/libtorch'
 import { buildNative } from './build-native'
 import { bundle } from './bundle'
 import { describeFetched, fetchLibtorch } from './fetch-libtorch'
-import { CommandFailed, runCommand } from './run-command'
-import { missingTools } from './tools'
+import { CommandFailed, runCommand } from '../lib/run-command'
+import { missingTools } from '../lib/build-tools'
 
 const ROOT = resolve(__dirname, '..')
 

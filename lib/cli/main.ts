@@ -6,6 +6,9 @@ import { untilAborted } from '../abort'
 import { ElectraError } from '../errors'
 import type { LoadOptions } from '../types'
 import type { ClassifyArguments } from './classify'
+import type { InstallArguments } from './install-libtorch'
+import type { ListArguments, UninstallArguments } from './installed-libtorches'
+import { VARIANTS } from '../libtorch/variants'
 import { Ended, InputError, watchForEnd } from './endings'
 import type { EvaluateArguments } from './evaluate'
 import { addModelSourceOptions, type ModelSourceArguments } from './model-source'
@@ -57,12 +60,35 @@ Example:
 The archive holds config and tokenizer, and runs here (--model electra-large.pt) and in Python:
 torch.jit.load("electra-large.pt")(input_ids, attention_mask).`
 
+const INSTALL_EXAMPLES = `
+Examples:
+  $ electra-classifier install-libtorch
+  $ electra-classifier install-libtorch --variant cu130
+  $ electra-classifier install-libtorch --from torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl
+  $ electra-classifier install-libtorch --from https://mirror.example/whl/cpu/
+  $ electra-classifier install-libtorch --dir /opt/libtorch
+
+A wheel holds libtorch whatever Python it is for. A CUDA build takes NVIDIA's libraries as well, at the versions
+that torch pins; from a folder, their wheels have to lie there, too. HTTPS_PROXY and NO_PROXY are honoured, and a
+download that was cut goes on where it was.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.`
+
 const DOCTOR_EXAMPLES = `
 Examples:
   $ electra-classifier doctor
   $ electra-classifier doctor --format json
 
 Exit codes: 0 ready, 1 something is missing; the last line says what to run.`
+
+const BUILD_EXAMPLES = `
+Examples:
+  $ electra-classifier build
+  $ LIBTORCH=/opt/libtorch electra-classifier build
+
+It takes a C++20 compiler, cmake, make or ninja, and npm; what is missing is named, with the command that installs it.
+A libtorch with C++ headers is found (LIBTORCH names one) or installed. The result goes into the package, and is used
+instead of the prebuilt addon.`
 
 const DTYPES = ['auto', 'fp32', 'bf16', 'fp16', 'int8']
 
@@ -153,13 +179,57 @@ async function parse(argv: readonly string[], signal: AbortSignal): Promise<numb
   addModelSourceOptions(exportCommand)
 
   program
+    .command('install-libtorch')
+    .description('Bring the libtorch that does the computing.')
+    .addOption(
+      new Option('--variant <V>', 'for the CPU, or for a CUDA version (default: cpu)').choices(VARIANTS),
+    )
+    .option('--from <URL|FILE>', "a wheel of torch, a folder of wheels, or a mirror of PyTorch's index")
+    .option('--dir <D>', 'install it there instead of in the cache')
+    .addHelpText('after', INSTALL_EXAMPLES)
+    .action(async (given: InstallArguments) => {
+      const { install } = await import('./install-libtorch.js')
+      await untilAborted(signal, () => install(given, signal))
+    })
+
+  program
+    .command('list')
+    .description('Say which libtorches are installed.')
+    .option('--dir <D>', 'look at that folder instead of the cache')
+    .addOption(new Option('--format <FORMAT>', 'how it is printed').choices(['text', 'json']).default('text'))
+    .action(async (given: ListArguments) => {
+      const { list } = await import('./installed-libtorches.js')
+      await untilAborted(signal, () => list(given))
+    })
+
+  program
+    .command('uninstall-libtorch')
+    .description('Remove what install-libtorch has installed.')
+    .addOption(new Option('--variant <V>', 'only that build (default: all)').choices(VARIANTS))
+    .option('--dir <D>', 'remove that folder instead of what is in the cache')
+    .action(async (given: UninstallArguments) => {
+      const { uninstall } = await import('./installed-libtorches.js')
+      await untilAborted(signal, () => uninstall(given))
+    })
+
+  program
     .command('doctor')
     .description('Say what was found, and what is missing.')
     .addOption(new Option('--format <FORMAT>', 'how it is printed').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' }))
     .addHelpText('after', DOCTOR_EXAMPLES)
     .action(async ({ format }: { format: 'text' | 'json' }) => {
       const { doctor } = await import('./doctor.js')
       exit_code = (await untilAborted(signal, () => doctor(format))) ? 0 : 1
+    })
+
+  program
+    .command('build')
+    .description('Compile the addon on this machine, where none is prebuilt for it.')
+    .addHelpText('after', BUILD_EXAMPLES)
+    .action(async () => {
+      const { build } = await import('./build.js')
+      await untilAborted(signal, () => build(signal))
     })
 
   await program.parseAsync(argv)

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { ElectraError } from '../errors'
+import { fetchAnywhere, reasonOf } from '../fetch'
 import { isSha, tokenFile } from './cache'
 
 /** A file of a repository as the hub describes it. */
@@ -181,7 +182,7 @@ export class HubClient {
     const signal = this.#signal ? AbortSignal.any([this.#signal, limit]) : limit
     let response: Response
     try {
-      response = await fetch(url, { ...init, headers, signal })
+      response = await fetchAnywhere(url, { ...init, headers, signal })
     } catch (error) {
       if (this.#signal?.aborted) throw this.#signal.reason
       throw new ElectraError(
@@ -294,13 +295,4 @@ function endpointOf(given: string | undefined): string {
 function timeoutOf(variable: string): number {
   const seconds = Number(process.env[variable])
   return seconds > 0 ? seconds : DEFAULT_TIMEOUT_SECONDS
-}
-
-/** What the network said, without the wrapping that `fetch` puts around it. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.cause instanceof Error) return reasonOf(error.cause)
-  // Several addresses were tried: the code says it for all.
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  return (error.message || code || error.name).replace(/\.$/, '')
 }

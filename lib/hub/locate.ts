@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { MOST_FILE_BYTES } from '../checkpoint'
 import { ElectraError } from '../errors'
 import type { DownloadProgress } from '../types'
 import { cacheFolder, isSha, RepositoryCache } from './cache'
@@ -149,9 +150,15 @@ async function fetchSnapshot(
   const { client, cache, sha } = download
   const wanted = wantedAmong(files, archive, `The model ${id}`)
   // Small ones first: where the weights are, everything is.
-  for (const file of await client.describe(sha, [...wanted.small, wanted.weights])) {
-    await fetchFile(download, file)
+  const described = await client.describe(sha, [...wanted.small, wanted.weights])
+  for (const { path, size } of described) {
+    if (size <= MOST_FILE_BYTES || (path === wanted.weights && !isIndex(path))) continue
+    throw new ElectraError(
+      'CHECKPOINT_INVALID',
+      `${path} of ${id} has ${size} bytes, which is far too many for such a file; do not use this model.`,
+    )
   }
+  for (const file of described) await fetchFile(download, file)
   if (!isIndex(wanted.weights)) return
   const index = await readFile(join(cache.snapshot(sha), wanted.weights), 'utf8')
   const shards = shardsOf(index, `${wanted.weights} of ${id}`)

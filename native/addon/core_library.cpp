@@ -85,7 +85,7 @@ void call_core(const char* otherwise, Call call) {
                   ? "the model was closed while it ran"
                   : "the core failed with code " + std::to_string(code) + " and no reason";
   }
-  throw Fault(code_name(code, otherwise), message);
+  throw Fault(code_name(code, otherwise), message, code == ELECTRA_LOST);
 }
 
 // What must hold before anything is allocated for the batch or read from it; the core checks every value.
@@ -146,6 +146,15 @@ const electra_core& open_libraries(const std::string& libtorch_lib, const std::s
     if (process.core_path == core_file) return *core;
     throw Fault("LIBTORCH_MISMATCH", "this process has opened the core " + process.core_path +
                                          " and cannot open another one, " + core_file);
+  }
+  // Another copy of this package, or another addon, may have opened a libtorch of its own. Two in one process
+  // would share some symbols and not others.
+  const std::string torch_cpu = platform::library_file("torch_cpu");
+  const std::string other = platform::Library::where_open(torch_cpu);
+  if (!other.empty() && canonical(other) != canonical(libtorch + "/" + torch_cpu)) {
+    throw Fault("LIBTORCH_MISMATCH", "this process has opened the libtorch in " +
+                                         other.substr(0, other.find_last_of('/')) +
+                                         " and cannot open another one in " + libtorch);
   }
   try {
     platform::Library::open(libtorch + "/" + platform::library_file("torch"));

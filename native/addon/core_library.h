@@ -18,11 +18,15 @@ class Fault : public std::runtime_error {
  public:
   static constexpr const char* kOutOfRange = "ERR_OUT_OF_RANGE";
 
-  Fault(const char* code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Fault(const char* code, const std::string& message, bool lost = false)
+      : std::runtime_error(message), code_(code), lost_(lost) {}
   const char* code() const noexcept { return code_; }
+  // Whether the model that it came from can run nothing any more.
+  bool lost() const noexcept { return lost_; }
 
  private:
   const char* code_;
+  bool lost_;
 };
 
 struct LoadSpec {

@@ -1,6 +1,7 @@
 #include "addon/inference_thread.h"
 
 #include <condition_variable>
+#include <cstdio>
 #include <deque>
 #include <exception>
 #include <utility>
@@ -62,17 +63,36 @@ struct InferenceThread::Shared {
   std::deque<Job> jobs;
   std::vector<uint64_t> closers;
   bool closing = false;
+  bool lost = false;
+  bool given_up = false;
   bool freed = false;
   bool ended = false;
+  uint64_t running = 0;  // the call; 0 for none
+  std::chrono::steady_clock::time_point running_since;
+  std::optional<std::chrono::steady_clock::time_point> stop_asked;
 
-  // Under the mutex.
+  // These are called under the mutex.
+  void reject_queued(const Fault& fault) {
+    for (const Job& job : jobs) outbox->post({job.call, fault});
+    jobs.clear();
+  }
+
   void stop_taking_work() {
     closing = true;
-    for (const Job& job : jobs) {
-      outbox->post({job.call, Fault("CLOSED", "the model was closed before this batch ran")});
-    }
-    jobs.clear();
+    reject_queued(Fault("CLOSED", "the model was closed before this batch ran"));
     changed.notify_all();
+  }
+
+  void lose() {
+    lost = true;
+    reject_queued(Fault("UNHEALTHY", kLost));
+  }
+
+  std::chrono::steady_clock::time_point stop() {
+    stop_requested = true;
+    stop_taking_work();
+    if (!stop_asked) stop_asked = std::chrono::steady_clock::now();
+    return *stop_asked;
   }
 };
 
@@ -89,17 +109,41 @@ InferenceThread::~InferenceThread() {
   if (thread_.joinable()) thread_.detach();
 }
 
-bool InferenceThread::submit(uint64_t call, Work work, After after) {
+InferenceThread::Taken InferenceThread::submit(uint64_t call, Work work, After after) {
   const std::lock_guard lock(shared_->mutex);
-  if (shared_->closing) return false;
+  if (shared_->lost) return Taken::kLost;
+  if (shared_->closing) return Taken::kClosed;
   shared_->jobs.push_back({call, std::move(work), after});
   shared_->changed.notify_all();
+  return Taken::kYes;
+}
+
+std::optional<InferenceThread::Running> InferenceThread::running() const {
+  const std::lock_guard lock(shared_->mutex);
+  if (shared_->running == 0) return std::nullopt;
+  return Running{shared_->running, std::chrono::steady_clock::now() - shared_->running_since};
+}
+
+bool InferenceThread::give_up(uint64_t call) {
+  const std::lock_guard lock(shared_->mutex);
+  if (shared_->running != call || shared_->given_up) return false;
+  shared_->given_up = true;
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - shared_->running_since;
+  char message[80];
+  std::snprintf(message, sizeof(message), "a batch was given up that had run for %.1f s without an end",
+                time.count());
+  // What the thread says of it later finds nobody.
+  shared_->outbox->post({call, Fault("FORWARD_FAILED", message)});
+  shared_->lose();
+  shared_->stop();
+  for (const uint64_t closer : shared_->closers) shared_->outbox->post({closer, Done()});
+  shared_->closers.clear();
   return true;
 }
 
 bool InferenceThread::close(uint64_t call) {
   const std::lock_guard lock(shared_->mutex);
-  if (shared_->freed) return false;
+  if (shared_->freed || shared_->given_up) return false;
   shared_->closers.push_back(call);
   shared_->stop_taking_work();
   return true;
@@ -110,9 +154,9 @@ void InferenceThread::close() {
   shared_->stop_taking_work();
 }
 
-void InferenceThread::stop() {
-  shared_->stop_requested = true;
-  close();
+std::chrono::steady_clock::time_point InferenceThread::stop() {
+  const std::lock_guard lock(shared_->mutex);
+  return shared_->stop();
 }
 
 bool InferenceThread::join_until(std::chrono::steady_clock::time_point deadline) {
@@ -141,15 +185,19 @@ void InferenceThread::run(const std::shared_ptr<Shared>& shared) {
       if (shared->jobs.empty()) break;
       const Job job = std::move(shared->jobs.front());
       shared->jobs.pop_front();
+      shared->running = job.call;
+      shared->running_since = std::chrono::steady_clock::now();
       lock.unlock();
 
       Result result = result_of(job.work, model, stop);
-      const bool failed = std::holds_alternative<Fault>(result);
-      if (job.after == After::kEnd || (job.after == After::kEndOnFault && failed)) {
-        lock.lock();
+      const Fault* fault = std::get_if<Fault>(&result);
+      lock.lock();
+      shared->running = 0;
+      if (job.after == After::kEnd || (job.after == After::kEndOnFault && fault != nullptr)) {
         shared->stop_taking_work();
-        lock.unlock();
       }
+      if (fault != nullptr && fault->lost()) shared->lose();
+      lock.unlock();
       shared->outbox->post({job.call, std::move(result)});
     }
   }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <variant>
@@ -50,6 +51,14 @@ class InferenceThread {
   // Runs on the lane, on its one model; a Fault that it throws is the call's result.
   using Work = std::function<Result(CoreModel& model, const electra_stop& stop)>;
   enum class After { kGoOn, kEndOnFault, kEnd };
+  enum class Taken { kYes, kClosed, kLost };
+  // The message of UNHEALTHY, for what a lost model did not run.
+  static constexpr const char* kLost =
+      "the model can run no batch any more, because an earlier one failed for good";
+  struct Running {
+    uint64_t call;
+    std::chrono::steady_clock::duration time;  // since it began
+  };
 
   // Every method is called from the thread that made the lane, and none waits but join_until.
   InferenceThread(uint64_t id, const std::string& name, std::shared_ptr<Outbox> outbox);
@@ -57,14 +66,19 @@ class InferenceThread {
   InferenceThread(const InferenceThread&) = delete;
   InferenceThread& operator=(const InferenceThread&) = delete;
 
-  // False when the lane takes no more work; after some work it ends by itself.
-  bool submit(uint64_t call, Work work, After after = After::kGoOn);
+  // Whether the lane takes the work, or takes none any more: it was closed, or its model is lost. After some
+  // work it ends by itself.
+  Taken submit(uint64_t call, Work work, After after = After::kGoOn);
+  std::optional<Running> running() const;
+  // For a call that is taken to hang: where it is still the one that runs, it is rejected now, the model is
+  // lost, and nobody waits for the thread but a shutdown. The thread is asked to stop.
+  bool give_up(uint64_t call);
   // Finishes what runs, rejects what is queued with CLOSED, frees the model, ends. `call` is answered then.
-  // False when the lane has already freed its model.
+  // False when there is nothing to wait for: the lane has freed its model, or was given up.
   bool close(uint64_t call);
   void close();
-  // As close(), and what runs is asked to stop.
-  void stop();
+  // As close(), and what runs is asked to stop. Returns when it was first asked.
+  std::chrono::steady_clock::time_point stop();
   // False when the thread is still busy at that time: it is left behind, and everything that it uses with it.
   bool join_until(std::chrono::steady_clock::time_point deadline);
 

@@ -162,7 +162,9 @@ LoadSpec load_spec_argument(const Napi::Value& value, const std::string& functio
 // ── Environment ───────────────────────────────────────────────────────────────────────────────────────────
 
 Environment::Environment(Napi::Env env, const Napi::Function& model_class)
-    : env_(env), model_class_(Napi::Persistent(model_class)) {
+    : env_(env),
+      model_class_(Napi::Persistent(model_class)),
+      float32_array_(Napi::Persistent(env.Global().Get("Float32Array").As<Napi::Function>())) {
   const auto on_wake = [](napi_env env, napi_value, void* environment, void*) {
     // Without an env the queue is only being emptied, and the environment may be gone.
     if (env != nullptr) static_cast<Environment*>(environment)->on_messages();
@@ -204,7 +206,8 @@ Napi::Promise Environment::promise_on_own_thread(const std::string& thread_name,
                                                  Convert convert) {
   return promise(
       [&](uint64_t call) {
-        return start_lane(thread_name)->submit(call, std::move(work), InferenceThread::After::kEnd);
+        start_lane(thread_name)->submit(call, std::move(work), InferenceThread::After::kEnd);
+        return true;
       },
       std::move(convert));
 }
@@ -218,6 +221,13 @@ std::shared_ptr<InferenceThread> Environment::start_lane(const std::string& thre
   return lane;
 }
 
+Napi::Float32Array Environment::make_array(const Logits& logits) {
+  const Napi::Number size = Napi::Number::New(env_, static_cast<double>(logits.size()));
+  auto array = float32_array_.New({size}).As<Napi::Float32Array>();
+  std::memcpy(array.Data(), logits.data(), logits.size() * sizeof(float));
+  return array;
+}
+
 Napi::Object Environment::make_model(std::shared_ptr<InferenceThread> lane) {
   handed_over_ = std::move(lane);
   return model_class_.New({});
@@ -226,10 +236,10 @@ Napi::Object Environment::make_model(std::shared_ptr<InferenceThread> lane) {
 void Environment::shutdown() {
   if (std::exchange(shut_, true)) return;
   for (const auto& [id, lane] : lanes_) lane->stop();
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   int left_behind = 0;
   for (const auto& [id, lane] : lanes_) {
-    if (!lane->join_until(deadline)) ++left_behind;
+    // Counted from when it was first asked: one that was given up long ago is not waited for again.
+    if (!lane->join_until(lane->stop() + kPatience)) ++left_behind;
   }
   lanes_.clear();
   outbox_->close();
@@ -267,10 +277,18 @@ void Environment::settle(uint64_t call, Result result) {
   if (pending_.empty() && !shut_) napi_unref_threadsafe_function(env_, wake_);
   const Pending& pending = node.mapped();
   try {
+    Napi::Value value = env_.Undefined();
+    if (!std::holds_alternative<Fault>(result) && pending.convert) {
+      try {
+        value = pending.convert(env_, result);
+      } catch (const Napi::Error&) {
+        result = Fault("OUT_OF_MEMORY", "there was not enough memory for the result");
+      }
+    }
     if (const Fault* fault = std::get_if<Fault>(&result)) {
       pending.deferred.Reject(error_of(env_, *fault));
     } else {
-      pending.deferred.Resolve(pending.convert ? pending.convert(env_, result) : env_.Undefined());
+      pending.deferred.Resolve(value);
     }
   } catch (const Napi::Error&) {
     // JavaScript no longer runs: its worker is being terminated, and nobody awaits the promise.
@@ -282,6 +300,7 @@ void Environment::settle(uint64_t call, Result result) {
 Napi::Function Model::define(Napi::Env env) {
   return DefineClass(env, "Model",
                      {StaticMethod<&Model::load>("load"), InstanceMethod<&Model::forward>("forward"),
+                      InstanceMethod<&Model::running>("running"), InstanceMethod<&Model::give_up>("giveUp"),
                       InstanceMethod<&Model::close>("close")});
 }
 
@@ -293,6 +312,12 @@ Model::Model(const Napi::CallbackInfo& info)
 Model::~Model() {
   // Collected without close(): the lane frees the weights and ends by itself, and is joined when it has.
   if (lane_) lane_->close();
+  hold_memory(0);
+}
+
+void Model::hold_memory(int64_t bytes) {
+  Napi::MemoryManagement::AdjustExternalMemory(Env(), bytes - held_);
+  held_ = bytes;
 }
 
 Napi::Value Model::load(const Napi::CallbackInfo& info) {
@@ -302,17 +327,20 @@ Napi::Value Model::load(const Napi::CallbackInfo& info) {
   return environment.promise(
       [&](uint64_t call) {
         *lane = environment.start_lane("electra-lane");
-        return (*lane)->submit(
+        (*lane)->submit(
             call,
             [spec = std::move(spec)](CoreModel& model, const electra_stop& stop) -> Result {
               return model.load(spec, stop);
             },
             InferenceThread::After::kEndOnFault);
+        return true;
       },
       [lane](Napi::Env env, Result& result) -> Napi::Value {
+        const auto& info = std::get<electra_model_info>(result);
         Napi::Object model = Environment::of(env).make_model(*lane);
-        model.DefineProperty(Napi::PropertyDescriptor::Value(
-            "info", info_object(env, std::get<electra_model_info>(result)), napi_enumerable));
+        model.DefineProperty(
+            Napi::PropertyDescriptor::Value("info", info_object(env, info), napi_enumerable));
+        Model::Unwrap(model)->hold_memory(static_cast<int64_t>(info.memory));
         return model;
       });
 }
@@ -329,24 +357,39 @@ Napi::Value Model::forward(const Napi::CallbackInfo& info) {
             batch->input_ids = copy(input_ids);
             batch->cu_seqlens = copy(cu_seqlens);
             if (has_types) batch->token_type_ids = copy(info[2].As<Napi::Int32Array>());
-            const bool queued =
+            const InferenceThread::Taken taken =
                 lane_->submit(call, [batch](CoreModel& model, const electra_stop& stop) -> Result {
                   return model.forward(*batch, stop);
                 });
-            if (!queued) throw Fault("CLOSED", "the model is closed");
+            if (taken == InferenceThread::Taken::kClosed) throw Fault("CLOSED", "the model is closed");
+            if (taken == InferenceThread::Taken::kLost) throw Fault("UNHEALTHY", InferenceThread::kLost);
             return true;
           },
           [](Napi::Env env, Result& result) -> Napi::Value {
-            const Logits& logits = std::get<Logits>(result);
-            auto array = Napi::Float32Array::New(env, logits.size());
-            std::memcpy(array.Data(), logits.data(), logits.size() * sizeof(float));
-            return array;
+            return Environment::of(env).make_array(std::get<Logits>(result));
           },
           Napi::Persistent(info.This().As<Napi::Object>()));
 }
 
+Napi::Value Model::running(const Napi::CallbackInfo& info) {
+  const auto running = lane_->running();
+  if (!running) return info.Env().Undefined();
+  const std::chrono::duration<double, std::milli> time = running->time;
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("call", static_cast<double>(running->call));
+  object.Set("ms", time.count());
+  return object;
+}
+
+Napi::Value Model::give_up(const Napi::CallbackInfo& info) {
+  if (!info[0].IsNumber()) refuse(info[0], "giveUp: call", "a number");
+  const auto call = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  return Napi::Boolean::New(info.Env(), lane_->give_up(call));
+}
+
 Napi::Value Model::close(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
+  hold_memory(0);
   return environment.promise([&](uint64_t call) { return !environment.is_shut() && lane_->close(call); },
                              nullptr, Napi::Persistent(info.This().As<Napi::Object>()));
 }

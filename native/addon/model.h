@@ -40,6 +40,9 @@ class Environment {
                                       Convert convert);
 
   std::shared_ptr<InferenceThread> start_lane(const std::string& thread_name);
+  // Logits of a batch. Throws where there is no memory for them, which napi_create_arraybuffer does not: it
+  // ends the process.
+  Napi::Float32Array make_array(const Logits& logits);
   Napi::Object make_model(std::shared_ptr<InferenceThread> lane);
   // For the constructor of Model, which nothing else can hand a lane to.
   std::shared_ptr<InferenceThread> take_handed_over() { return std::move(handed_over_); }
@@ -66,6 +69,7 @@ class Environment {
   std::map<uint64_t, std::shared_ptr<InferenceThread>> lanes_;
   std::map<uint64_t, Pending> pending_;
   Napi::FunctionReference model_class_;
+  Napi::FunctionReference float32_array_;  // the constructor
   std::shared_ptr<InferenceThread> handed_over_;
   uint64_t next_id_ = 1;
   bool shut_ = false;
@@ -78,12 +82,18 @@ class Model : public Napi::ObjectWrap<Model> {
   explicit Model(const Napi::CallbackInfo& info);
   ~Model() override;
 
+  // So that the garbage collector knows what a model that nobody uses is worth.
+  void hold_memory(int64_t bytes);
+
  private:
   static Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
+  Napi::Value running(const Napi::CallbackInfo& info);
+  Napi::Value give_up(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<InferenceThread> lane_;
+  int64_t held_ = 0;
 };
 
 }  // namespace electra

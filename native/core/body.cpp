@@ -31,7 +31,7 @@ at::Tensor look_up(const at::Tensor& table, const at::Tensor& indices) {
 }  // namespace
 
 at::Tensor take(TensorMap& tensors, const std::string& name, at::Device device, at::ScalarType dtype) {
-  return tensors.extract(name).mapped().to(device, dtype);
+  return tensors.extract(name).mapped().to(device, dtype, /*non_blocking=*/false, /*copy=*/true);
 }
 
 Linear take_linear(TensorMap& tensors, const std::vector<std::string>& prefixes, const Serving& serving) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 
 #include "core/checkpoint/archive.h"
 #include "core/checkpoint/weights.h"
@@ -84,6 +85,10 @@ int32_t guarded(electra_error* error, int32_t otherwise, const Work& work) noexc
     return report(error, e.code(), e.what());
   } catch (const platform::Error& e) {
     return report(error, e.not_found() ? ELECTRA_CHECKPOINT_NOT_FOUND : ELECTRA_CHECKPOINT_INVALID, e.what());
+  } catch (const std::system_error& e) {
+    const bool no_thread = e.code() == std::errc::resource_unavailable_try_again;
+    return no_thread ? report(error, ELECTRA_OUT_OF_MEMORY, "No thread could be started.")
+                     : report(error, otherwise, e.what());
   } catch (const c10::Error& e) {
     return report_torch(e.what_without_backtrace());
   } catch (const std::exception& e) {
@@ -97,10 +102,8 @@ int32_t guarded(electra_error* error, int32_t otherwise, const Work& work) noexc
 void prepare_process() {
   static std::once_flag once;
   std::call_once(once, [] {
-#ifndef _WIN32
-    setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256", 0);
-    setenv("LRU_CACHE_CAPACITY", "256", 0);
-#endif
+    platform::set_default_variable("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256");
+    platform::set_default_variable("LRU_CACHE_CAPACITY", "256");
     prepare_interpreter();
   });
 }
@@ -204,6 +207,8 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
   }
   add_note(model->engine->note());
   warm_up(*model, stop);
+  // What packing took beside the weights, which this process may never need again.
+  platform::release_freed_memory();
 
   *info = {};
   copy_text(device.device.str(), info->device);

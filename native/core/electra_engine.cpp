@@ -1,5 +1,7 @@
 #include "core/electra_engine.h"
 
+#include <ATen/Parallel.h>
+
 #include "core/cpu/choose_kernels.h"
 
 namespace electra {
@@ -9,6 +11,9 @@ ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, con
     : pooling_(config.pooling),
       kernels_(serving.device.is_cpu() ? cpu::kernels_for(serving.dtype) : nullptr) {
   if (kernels_ != nullptr) {
+    // The encoder has threads of its own. OpenMP's would come beside them, only to convert weights, and its library
+    // ends the process where a thread cannot be started.
+    at::set_num_threads(1);
     encoder_ = std::make_unique<cpu::Encoder>(config, tensors, serving.dtype, *kernels_, threads, stop);
   } else {
     body_.emplace(config, tensors, serving, stop);

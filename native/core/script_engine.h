@@ -21,7 +21,7 @@ class ScriptEngine final : public Engine {
   uint64_t memory() const override;
   bool mixes_lengths() const override { return mixes_lengths_; }
   // One sentence where the archive was made for another device or dtype, else "".
-  std::string note() const;
+  std::string note() const override;
 
  private:
   void check_signature() const;

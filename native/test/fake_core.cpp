@@ -8,11 +8,12 @@
 //   nan             forward answers NaN
 //   gate:<file>     creates <file>.entered, then waits until <file> exists; ends with ELECTRA_STOPPED at a
 //   stop deaf:<file>     the same, without looking at the stop flag
-// Also: no_labels=1 (the model says that it has none), and freed=<file>: free_model adds a line to it,
+// Also: on=<id> (forward does what it is told on batches that hold this id only), no_labels=1 (the model says that it has none), and freed=<file>: free_model adds a line to it,
 // "freed" or "another thread". A path of read_archive that holds `fail-<number>` fails with that code, and a
 // library whose own file name holds `other-version` offers no version.
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -118,7 +119,11 @@ int32_t forward(electra_model* model, const electra_batch* batch, const electra_
   if (batch->cu_seqlens[0] != 0 || batch->cu_seqlens[batch->rows] != batch->total_tokens) {
     return fail(error, ELECTRA_INVALID_ARGUMENT, "cu_seqlens does not end at the last token");
   }
-  const std::string what = value(model->script, "forward");
+  const auto on = model->script.find("on");
+  const int32_t* const end = batch->input_ids + batch->total_tokens;
+  const bool meant = on == model->script.end() ||
+                     std::find(batch->input_ids, end, std::stoi(on->second)) != end;
+  const std::string what = meant ? value(model->script, "forward") : "ok";
   const int32_t code = act(what, "forward", stop, error);
   if (code != ELECTRA_OK) return code;
   for (int64_t row = 0; row < batch->rows; ++row) {

@@ -2,14 +2,18 @@
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type * as native from '../../binding'
+import { addonPath } from '../../lib/binding'
 
 export type Addon = typeof native
 
-const RELEASE = join(__dirname, '..', '..', 'build', 'Release')
-export const ADDON = join(RELEASE, 'electra_classifier.node')
+const BUILT = join(__dirname, '..', '..', 'build', 'Release')
+/** The one that the library itself would open. */
+export const ADDON = addonPath() ?? join(BUILT, 'electra_classifier.node')
+// What only tests need lies beside the addon that they are built with, and not among prebuilds.
+const RELEASE = existsSync(join(dirname(ADDON), 'libelectra_core-fake.so')) ? dirname(ADDON) : BUILT
 export const FAKE_CORE = join(RELEASE, 'libelectra_core-fake.so')
 export const CPU_LIMITS = join(RELEASE, 'electra_cpu_limits')
 

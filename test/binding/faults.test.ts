@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { type Addon, fakeAddon, needsFakeCore, scratchPath, spec, until } from './fake'
 
 /** Codes of native/core.h, and what a promise is rejected with for each. */
@@ -13,6 +13,8 @@ const CODES: [number, string, string][] = [
   [7, 'Error', 'OUT_OF_MEMORY'],
   [8, 'Error', 'CLOSED'],
 ]
+/** ELECTRA_LOST: the step failed, and the model is gone for good. */
+const LOST = 9
 
 const THROWN: [string, string | undefined, string][] = [
   ['throw', undefined, 'the fake core threw in'],
@@ -50,6 +52,9 @@ describe('faults of the core', () => {
         await assert.rejects(run(String(number)), { name, code, message })
       })
     }
+    it(`${step}: what fails for good rejects as any other failure of it`, async () => {
+      await assert.rejects(run(String(LOST)), { name: 'Error', code: default_code })
+    })
     it(`${step}: a code of a later core rejects with ${default_code}`, async () => {
       await assert.rejects(run('99'), {
         name: 'Error',
@@ -83,6 +88,61 @@ describe('faults of the core', () => {
       await assert.rejects(model.forward(Int32Array.of(1), Int32Array.of(0, 1)), { code: 'FORWARD_FAILED' })
     }
     await model.close()
+  })
+
+  it('runs nothing more after a forward that failed for good, and frees the model', async () => {
+    const freed = scratchPath('freed')
+    const model = await addon.Model.load(spec(`forward=${LOST} freed=${freed}`))
+    const first = model.forward(Int32Array.of(1), Int32Array.of(0, 1))
+    const queued = model.forward(Int32Array.of(1), Int32Array.of(0, 1))
+    const unhealthy = {
+      name: 'Error',
+      code: 'UNHEALTHY',
+      message: 'the model can run no batch any more, because an earlier one failed for good',
+    }
+    await Promise.all([assert.rejects(first, { code: 'FORWARD_FAILED' }), assert.rejects(queued, unhealthy)])
+    await assert.rejects(model.forward(Int32Array.of(1), Int32Array.of(0, 1)), unhealthy)
+    await model.close()
+    assert.equal(readFileSync(freed, 'utf8'), 'freed\n')
+  })
+
+  it('gives up a batch that hangs: nobody waits for it, and others go on', async () => {
+    const gate = scratchPath('gate')
+    const model = await addon.Model.load(spec(`forward=deaf:${gate} on=1`))
+    const other = await addon.Model.load(spec())
+    assert.equal(model.running(), undefined)
+    await model.forward(Int32Array.of(2), Int32Array.of(0, 1))
+    assert.equal(model.running(), undefined)
+    const hung = assert.rejects(model.forward(Int32Array.of(1), Int32Array.of(0, 1)), {
+      code: 'FORWARD_FAILED',
+      message: /^a batch was given up that had run for \d+\.\d s without an end$/,
+    })
+    const queued = assert.rejects(model.forward(Int32Array.of(2), Int32Array.of(0, 1)), { code: 'UNHEALTHY' })
+    await until(() => existsSync(`${gate}.entered`))
+    const { call, ms } = model.running() ?? assert.fail()
+    assert.ok(ms >= 0)
+    assert.equal(model.giveUp(call + 1), false)
+    assert.equal(model.giveUp(call), true)
+    assert.equal(model.giveUp(call), false)
+    await Promise.all([hung, queued, model.close()])
+    await assert.rejects(model.forward(Int32Array.of(2), Int32Array.of(0, 1)), { code: 'UNHEALTHY' })
+    assert.equal((await other.forward(Int32Array.of(2), Int32Array.of(0, 1))).length, 3)
+    writeFileSync(gate, '') // it wakes, and what it says finds nobody
+    await until(() => model.running() === undefined)
+    await other.close()
+  })
+
+  it('gives up a batch that hangs while it is being closed', async () => {
+    const gate = scratchPath('gate')
+    const model = await addon.Model.load(spec(`forward=deaf:${gate}`))
+    const hung = assert.rejects(model.forward(Int32Array.of(1), Int32Array.of(0, 1)), {
+      code: 'FORWARD_FAILED',
+    })
+    await until(() => existsSync(`${gate}.entered`))
+    const closing = model.close()
+    assert.equal(model.giveUp(model.running()?.call ?? 0), true)
+    await Promise.all([hung, closing])
+    writeFileSync(gate, '')
   })
 
   it('exports what it is given, copied before exportArchive returns', async () => {

@@ -1,17 +1,9 @@
 /* How processes end: each in a child, with its signal, exit code and stderr. */
-import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findLibtorch } from '../../lib/libtorch'
 import { ADDON, FAKE_CORE, fakeLibtorch, needsFakeCore, scratchPath } from '../binding/fake'
-
-interface Ending {
-  code: number | null
-  signal: NodeJS.Signals | null
-  stdout: string
-  stderr: string
-}
+import { check, LEFT_BEHIND, run, SILENT, type Ending } from './child'
 
 interface Place {
   addon: string
@@ -22,37 +14,13 @@ interface Place {
   config?: string
 }
 
-function run(scenario: string, place: Place, flags: string[] = []): Promise<Ending> {
+function play(scenario: string, place: Place, flags: string[] = []): Promise<Ending> {
   mkdirSync(place.scratch)
-  const script = join(__dirname, 'scenarios.cjs')
-  const child = spawn(process.execPath, [...flags, script, scenario, JSON.stringify(place)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 50_000,
-    killSignal: 'SIGKILL',
-  })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.on('data', (chunk) => (stdout += String(chunk)))
-  child.stderr.on('data', (chunk) => (stderr += String(chunk)))
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (code, signal) => {
-      resolve({ code, signal, stdout, stderr })
-    })
-  })
+  return run(join(__dirname, 'scenarios.cjs'), [scenario, JSON.stringify(place)], { flags })
 }
 
-const SILENT = /^$/
-const LEFT_BEHIND = /^electra-classifier: 1 inference thread did not stop within 5 s and was left behind\n$/
 const TWO_LEFT_BEHIND =
   /^electra-classifier: 2 inference threads did not stop within 5 s and were left behind\n$/
-
-function check(ending: Ending, code: number, stdout: string, stderr: RegExp): void {
-  assert.equal(ending.signal, null, ending.stderr)
-  assert.match(ending.stderr, stderr)
-  assert.equal(ending.stdout, stdout)
-  assert.equal(ending.code, code)
-}
 
 describe('exit, on the fake core', () => {
   needsFakeCore()
@@ -90,7 +58,7 @@ describe('exit, on the fake core', () => {
         core: FAKE_CORE,
         scratch: scratchPath(scenario),
       }
-      check(await run(scenario, place, flags), code, stdout, stderr)
+      check(await play(scenario, place, flags), code, stdout, stderr)
     })
   }
 })
@@ -118,7 +86,7 @@ describe('exit, on libtorch', () => {
   ]
   for (const [what, scenario, code, stdout] of endings) {
     it(what, async () => {
-      check(await run(scenario, { ...place, scratch: scratchPath(scenario) }), code, stdout, SILENT)
+      check(await play(scenario, { ...place, scratch: scratchPath(scenario) }), code, stdout, SILENT)
     })
   }
 })

@@ -229,6 +229,25 @@ describe('what the hub or the cache does not give', () => {
     assert.ok(!existsSync(join(workspace.home, '..', 'escaped')))
   })
 
+  it('a size that no such file has, before anything is downloaded', async () => {
+    for (const name of ['config.json', 'vocab.txt']) {
+      const lie = ['config.json', 'vocab.txt', 'model.safetensors'].map((path) => ({
+        path,
+        size: path === name ? 2 ** 50 : 2,
+        oid: '0'.repeat(40),
+      }))
+      workspace.server.fault = ({ path }) =>
+        path.includes('/paths-info/') ? { body: JSON.stringify(lie) } : undefined
+      await refused(
+        ID,
+        'CHECKPOINT_INVALID',
+        new RegExp(`${name} of org/tiny has 1125899906842624 bytes, which is far too many`),
+      )
+    }
+    assert.deepEqual(workspace.server.downloads(), [])
+    assert.deepEqual(workspace.blobs(ID), [])
+  })
+
   it('a repository that holds no model that runs here', async () => {
     const { 'config.json': config = '', 'vocab.txt': vocab = '' } = FILES
     workspace.server.commit(ID, { 'config.json': config, 'vocab.txt': vocab, 'flax_model.msgpack': 'x' })

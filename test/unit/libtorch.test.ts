@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import {
   CHECKED_MARKER,
   LibtorchError,
+  PINNED_VERSION,
   SUPPORTED_MINORS,
   cacheEntry,
   cacheFolder,
@@ -52,6 +53,7 @@ describe('libtorch', () => {
         version: '2.13.0',
         minor: '2.13',
         variant: 'cpu',
+        build: 'cpu',
       }
       assert.deepEqual(inspectLibtorch(path), expected)
     })
@@ -143,8 +145,8 @@ describe('libtorch', () => {
 
   describe('findLibtorch', () => {
     const inCache = () => {
-      writeFakeLibtorch(cacheEntry(env))
-      writeFileSync(join(cacheEntry(env), CHECKED_MARKER), '')
+      writeFakeLibtorch(cacheEntry(PINNED_VERSION, 'cpu', env))
+      writeFileSync(join(cacheEntry(PINNED_VERSION, 'cpu', env), CHECKED_MARKER), '')
     }
     const inPython = (name: string) => {
       writeFakeLibtorch(join(folder, name, 'lib', 'python3.12', 'site-packages', 'torch'))
@@ -160,8 +162,11 @@ describe('libtorch', () => {
       assert.equal((await findLibtorch(fake('from-option'), { env })).found?.source, 'option')
       assert.equal((await findLibtorch(undefined, { env })).found?.source, 'LIBTORCH')
       delete env.LIBTORCH
-      assert.equal((await findLibtorch(undefined, { env })).found?.folder, cacheEntry(env))
-      rmSync(cacheEntry(env), { recursive: true })
+      assert.equal(
+        (await findLibtorch(undefined, { env })).found?.folder,
+        cacheEntry(PINNED_VERSION, 'cpu', env),
+      )
+      rmSync(cacheEntry(PINNED_VERSION, 'cpu', env), { recursive: true })
       assert.match((await findLibtorch(undefined, { env })).found?.folder ?? '', /venv\/lib\/python3\.12/)
       delete env.VIRTUAL_ENV
       const { found, tried } = await findLibtorch(undefined, { env })
@@ -195,7 +200,7 @@ describe('libtorch', () => {
         ],
       )
       assert.match(tried[0]?.reason ?? '', /2\.9\.1/)
-      assert.match(tried[1]?.reason ?? '', /no libtorch was fetched/)
+      assert.match(tried[1]?.reason ?? '', /no libtorch was installed/)
       assert.equal(tried[2]?.reason, 'there is no python3 on the path')
     })
 
@@ -210,7 +215,7 @@ describe('libtorch', () => {
     })
 
     it('does not believe a cache entry without its marker', async () => {
-      writeFakeLibtorch(cacheEntry(env))
+      writeFakeLibtorch(cacheEntry(PINNED_VERSION, 'cpu', env))
       assert.equal((await findLibtorch(undefined, { env })).found, undefined)
     })
 

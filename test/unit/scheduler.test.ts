@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { Scheduler } from '../../lib/scheduler'
+import { Stats } from '../../lib/stats'
 import { FakeForward, open, row, schedule, single, turn } from '../fixtures/fake-forward'
 
 describe('scheduler: rows of all callers into batches', () => {
@@ -143,6 +145,22 @@ describe('scheduler: rows of all callers into batches', () => {
     await assert.rejects(failing, /broken/)
     fake.batches[1]?.answer()
     assert.deepEqual(await fine, [9, 4])
+  })
+
+  it('rejects a row whose logits are no numbers, and answers its neighbours', async () => {
+    const limits = { max_batch_tokens: 100, max_queue_tokens: 100, mixes_lengths: true }
+    const scheduler = new Scheduler(
+      () => Promise.resolve(Float32Array.of(1, 5, NaN, 5)),
+      limits,
+      new Stats(100),
+    )
+    const [good, bad] = [single(scheduler, 5), single(scheduler, 5)]
+    assert.deepEqual(await good, [1, 5])
+    await assert.rejects(bad, {
+      code: 'FORWARD_FAILED',
+      message:
+        /^The model put out no numbers for this text \(NaN or infinite logits\); load it with dtype 'fp32'/,
+    })
   })
 })
 

@@ -13,8 +13,10 @@
 
 #include "core/checkpoint/load_module.h"
 #include "core/checkpoint/path.h"
+#include "core/checkpoint/zip_directory.h"
 #include "core/json.h"
 #include "core/script_source.h"
+#include "platform.h"
 
 namespace electra {
 
@@ -152,8 +154,12 @@ ArchiveContents read_archive(const std::string& path) {
   if (!fs::exists(to_path(path))) {
     throw CoreError(ELECTRA_CHECKPOINT_NOT_FOUND, "There is no archive at " + path + ".");
   }
+  const auto fail_as_damaged = [&path](const std::string& reason) {
+    fail(path, "it is not a TorchScript archive, or it is damaged: " + reason);
+  };
   ArchiveContents contents;
   try {
+    check_zip_directory(platform::MappedFile(path).bytes());
     caffe2::serialize::PyTorchStreamReader reader(path);
     if (!reader.hasRecord("constants.pkl")) {
       fail(path,
@@ -171,9 +177,10 @@ ArchiveContents read_archive(const std::string& path) {
     }
   } catch (const c10::OutOfMemoryError&) {
     throw;
+  } catch (const ZipError& error) {
+    fail_as_damaged(error.what());
   } catch (const c10::Error& error) {
-    fail(path,
-         std::string("it is not a TorchScript archive, or it is damaged: ") + error.what_without_backtrace());
+    fail_as_damaged(error.what_without_backtrace());
   }
   if (const auto manifest = contents.files.find(kManifest); manifest != contents.files.end()) {
     check_manifest(path, manifest->second);

@@ -95,9 +95,8 @@ class Retargeting {
 
   void node(Node* node) {
     const c10::Symbol kind = node->kind();
-    if (kind == to_cuda_ || kind == to_cpu_) {
-      move_by_name(node);
-    } else if (kind == prim::Constant || kind == prim::GetAttr || kind == aten::device) {
+    if (kind == to_cuda_ || kind == to_cpu_) return move_by_name(node);  // which may remove the node
+    if (kind == prim::Constant || kind == prim::GetAttr || kind == aten::device) {
       if (node->output()->type()->kind() == c10::TypeKind::DeviceObjType) device(node);
     }
     if (from_ == to_) return;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -140,8 +141,8 @@ std::vector<Entry> parse_header(const std::string& path, std::string_view text, 
 }  // namespace
 
 TensorMap read_safetensors(const std::string& path, const Stop& stop) {
-  const platform::MappedFile file(path);
-  const std::span<const std::byte> bytes = file.bytes();
+  const auto file = std::make_shared<const platform::MappedFile>(path);
+  const std::span<const std::byte> bytes = file->bytes();
   uint64_t header_size = 0;
   if (bytes.size() < sizeof(header_size)) {
     fail(path, "it has " + std::to_string(bytes.size()) + " bytes, too few for a header");
@@ -164,9 +165,15 @@ TensorMap read_safetensors(const std::string& path, const Stop& stop) {
   TensorMap tensors;
   for (const Entry& entry : parse_header(path, header, data.size())) {
     stop.check();
-    at::Tensor tensor = at::empty(entry.shape, entry.dtype);
-    if (entry.end > entry.begin) {
-      std::memcpy(tensor.mutable_data_ptr(), data.data() + entry.begin, entry.end - entry.begin);
+    void* from = const_cast<std::byte*>(data.data() + entry.begin);
+    // The mapping lasts until the last tensor that lies in it is gone.
+    at::Tensor tensor = at::from_blob(
+        from, entry.shape, [file](void*) {}, entry.dtype);
+    // A header may have any length, and so put elements where no element of this size may lie.
+    const bool aligned = reinterpret_cast<uintptr_t>(from) % tensor.element_size() == 0;
+    if (!aligned) {
+      tensor = at::empty(entry.shape, entry.dtype);
+      std::memcpy(tensor.mutable_data_ptr(), from, entry.end - entry.begin);
     }
     tensors.emplace(entry.name, std::move(tensor));
   }

@@ -8,8 +8,10 @@
 
 namespace electra {
 
-// All tensors of a file, copied out of the mapping: a file that is truncated later would fault a process that
-// still reads it. Nothing that the header says is believed before it is checked against the file's size.
+// All tensors of a file, as views of its mapping: not to be written to, and who keeps one copies it, because
+// a file that is truncated later faults a process that still reads it. So a load holds the packed weights in
+// memory of its own, and not the file's as well. Nothing that the header says is believed before it is
+// checked against the file's size.
 TensorMap read_safetensors(const std::string& path, const Stop& stop);
 
 }  // namespace electra

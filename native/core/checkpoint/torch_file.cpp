@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/checkpoint/pickle.h"
+#include "core/checkpoint/zip_directory.h"
 #include "platform.h"
 
 namespace electra {
@@ -28,12 +29,21 @@ constexpr std::string_view kZipMagic = "PK\x03\x04";
                       "with save_pretrained (model.safetensors) or torch.save(model.state_dict(), ...).");
 }
 
-// The file's size, where it begins as a zip file does.
+[[noreturn]] void fail_as_damaged(const std::string& path, const std::string& reason) {
+  fail(path, "it is damaged, or not a file of torch.save: " + reason);
+}
+
+// The file's size, where it begins as a zip file does and its directory can be believed.
 uint64_t check_start(const std::string& path) {
   const platform::MappedFile file(path);
   const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   if (bytes.starts_with(kOldMagic)) fail(path, "it has the format of torch.save before torch 1.6");
   if (!bytes.starts_with(kZipMagic)) fail(path, "it is damaged, or not a file of torch.save");
+  try {
+    check_zip_directory(file.bytes());
+  } catch (const ZipError& error) {
+    fail_as_damaged(path, error.what());
+  }
   return bytes.size();
 }
 
@@ -123,7 +133,7 @@ TensorMap read_torch_file(const std::string& path, const Stop& stop) {
   } catch (const c10::OutOfMemoryError&) {
     throw;
   } catch (const c10::Error& error) {
-    fail(path, std::string("it is damaged, or not a file of torch.save: ") + error.what_without_backtrace());
+    fail_as_damaged(path, error.what_without_backtrace());
   }
 }
 

@@ -17,8 +17,8 @@ namespace {
 // Tokens that one thread takes through the layers at a time: enough to multiply each weight that is read from
 // memory often, and few enough to stay in the second-level cache.
 constexpr int64_t kGroupTokens = 128;
-// Below this many tokens for each thread, all threads work on the same rows: each reads a part of the weights
-// then, where they would all read all of them.
+// Below this many tokens for each thread, threads share a product by its columns: each reads a part of the
+// weights then, where they would all read all of them. From here on by its rows, so that nobody has to wait.
 constexpr int64_t kTokensAlone = 32;
 
 at::ScalarType narrowest(const std::vector<at::Tensor>& weights) {
@@ -60,6 +60,11 @@ struct Encoder::Run {
 
   void wait() const {
     if (barrier != nullptr) barrier->wait();
+  }
+  bool by_rows(int64_t rows) const { return rows >= part.members * kTokensAlone; }
+  // Where members share products by rows, each reads only what it wrote itself.
+  void wait_between(int64_t rows) const {
+    if (!by_rows(rows)) wait();
   }
 
   int64_t first_token() const { return batch.cu_seqlens[group.first_row]; }
@@ -145,14 +150,16 @@ at::Tensor Encoder::take(TensorMap& tensors, const std::string& name) const {
 }
 
 at::Tensor Encoder::take_table(TensorMap& tensors, const std::string& name) {
-  at::Tensor table = take(tensors, name);
+  at::Tensor table = take(tensors, name).clone();
   bytes_ += table.nbytes();
   return table;
 }
 
 Encoder::LayerNorm Encoder::take_norm(TensorMap& tensors, const std::string& prefix) {
-  LayerNorm norm{take(tensors, prefix + ".weight").to(at::kFloat),
-                 take(tensors, prefix + ".bias").to(at::kFloat)};
+  const auto vector = [&](const char* name) {
+    return take(tensors, prefix + name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+  };
+  LayerNorm norm{vector(".weight"), vector(".bias")};
   bytes_ += norm.weight.nbytes() + norm.bias.nbytes();
   return norm;
 }
@@ -226,21 +233,23 @@ void Encoder::forward(const Run& run) const {
   Workspace& work = run.work;
   const Part part = run.part;
   const bool fp32 = kernels_.activations == Stored::kFp32;
-  const std::byte* a = fp32 ? work.x.get() : work.a.get();
+  Memory& a = fp32 ? work.x : work.a;
   const int64_t lda = fp32 ? work.ld_fp32 : work.ld_hidden;
-  std::byte* scratch = run.own.int8_scratch.get();
   int64_t tokens = run.tokens();
 
+  const auto product = [&](const PackedLinear& linear, Memory& from, int64_t ld, PackedLinear::Output out,
+                           Act act) {
+    linear({from.get(), ld, tokens}, out, act, part, run.by_rows(tokens), run.own.int8_scratch.get());
+  };
+
   embed(run);
-  run.wait();
   if (embeddings_project_) {
     const PackedLinear& project = *embeddings_project_;
     norm(embedding_norm_, run, tokens, embedding_size_, false);
-    run.wait();
-    const PackedLinear::Input embedded{a, lda, tokens};
-    project(embedded, {work.y.get(), work.ld_fp32, true}, Act::kNone, part, scratch);
-    project(embedded, {work.context.get(), work.ld_hidden, false}, Act::kNone, part, scratch);
-    run.wait();
+    run.wait_between(tokens);
+    product(project, a, lda, {work.y.get(), work.ld_fp32, true}, Act::kNone);
+    product(project, a, lda, {work.context.get(), work.ld_hidden, false}, Act::kNone);
+    run.wait_between(tokens);
     const Share share(tokens, part);
     const auto copy = [&](Memory& to, const Memory& from, int64_t ld) {
       std::memcpy(to.get() + share.first * ld, from.get() + share.first * ld, (share.end - share.first) * ld);
@@ -255,8 +264,7 @@ void Encoder::forward(const Run& run) const {
     if (part.member == 0 && run.stop.requested()) run.stopped.store(true, std::memory_order_relaxed);
     run.wait();
     if (run.stopped.load(std::memory_order_relaxed)) return;
-    layer.query_key_value({a, lda, tokens}, {work.query.get(), work.ld_query, false}, Act::kNone, part,
-                          scratch);
+    product(layer.query_key_value, a, lda, {work.query.get(), work.ld_query, false}, Act::kNone);
     run.wait();
     // What follows the last layer's attention is wanted for the first token of each row only.
     const bool first_only = pooling_ == Pooling::kCls && &layer == &layers_.back();
@@ -271,17 +279,16 @@ void Encoder::forward(const Run& run) const {
       }
     }
     run.wait();
-    layer.attention_output({work.context.get(), work.ld_hidden, tokens}, {work.y.get(), work.ld_fp32, true},
-                           Act::kNone, part, scratch);
-    run.wait();
+    product(layer.attention_output, work.context, work.ld_hidden, {work.y.get(), work.ld_fp32, true},
+            Act::kNone);
+    run.wait_between(tokens);
     norm(layer.attention_norm, run, tokens, hidden_size_, true);
-    run.wait();
-    layer.intermediate({a, lda, tokens}, {work.intermediate.get(), work.ld_intermediate, false}, act_, part,
-                       scratch);
-    run.wait();
-    layer.output({work.intermediate.get(), work.ld_intermediate, tokens}, {work.y.get(), work.ld_fp32, true},
-                 Act::kNone, part, scratch);
-    run.wait();
+    run.wait_between(tokens);
+    product(layer.intermediate, a, lda, {work.intermediate.get(), work.ld_intermediate, false}, act_);
+    run.wait_between(tokens);
+    product(layer.output, work.intermediate, work.ld_intermediate, {work.y.get(), work.ld_fp32, true},
+            Act::kNone);
+    run.wait_between(tokens);
     norm(layer.output_norm, run, tokens, hidden_size_, true);
   }
   run.wait();

@@ -7,7 +7,7 @@ namespace {
 
 // Products of int8 for a path that has
 //   Vec, kTileRows, kPanelVecs, kDepthStep (a multiple of kGroup, 4), kMost; kStoresBf16: whether Vec does
-//   tile(rows, a, lda, b, depth, out)    out[rows][panel] = sums of unsigned a times signed b
+//   tile(rows, a, lda, b, depth, out, first)    out[rows][panel] = sums of unsigned a times signed b
 //   begin(), end()
 template <typename P>
 struct Int8Loops {
@@ -67,7 +67,7 @@ struct Int8Loops {
         const int64_t left = p * kPanel, cols = least(kPanel, w.cols - left);
         for (int64_t row = 0; row < rows;) {
           const int64_t count = tile_rows(rows - row, P::kTileRows);
-          P::tile(count, quantized + row * block.ld, block.ld, b, depth, sums);
+          P::tile(count, quantized + row * block.ld, block.ld, b, depth, sums, row == 0);
           const auto value = [&](int64_t i, int64_t col) {
             const Vec sum = Vec::load(sums + i * kPanel + col);
             const Vec of_zero = Vec::all(zeros[row + i]) * Vec::load(w.sums + left + col);

@@ -94,7 +94,7 @@ struct Bf16Path : Tiles {
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
-  static void tile(int64_t rows, const Bf16* a, int64_t lda, const Bf16* b, int64_t depth, float* out) {
+  static void tile(int64_t rows, const Bf16* a, int64_t lda, const Bf16* b, int64_t depth, float* out, bool) {
     tile_of<Bf16Path>(rows, a, lda, b, depth, out);
   }
 };
@@ -112,8 +112,8 @@ struct Int8Path : Tiles {
     _tile_dpbusd(2, 5, 6);
     _tile_dpbusd(3, 5, 7);
   }
-  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth,
-                   int32_t* out) {
+  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth, int32_t* out,
+                   bool) {
     tile_of<Int8Path>(rows, a, lda, b, depth, out);
   }
 };

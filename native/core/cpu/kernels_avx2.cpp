@@ -132,7 +132,8 @@ struct Path {
   }
 
   template <typename From>
-  static void tile(int64_t rows, const float* a, int64_t lda, const From* b, int64_t depth, float* out) {
+  static void tile(int64_t rows, const float* a, int64_t lda, const From* b, int64_t depth, float* out,
+                   bool) {
     tile_of<Path>(rows, a, lda, b, depth, out);
   }
   static void begin() {}
@@ -174,8 +175,8 @@ struct Int8Path {
     }
   }
 
-  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth,
-                   int32_t* out) {
+  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth, int32_t* out,
+                   bool) {
     tile_of<Int8Path>(rows, a, lda, b, depth, out);
   }
   static void begin() {}

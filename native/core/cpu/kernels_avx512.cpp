@@ -39,7 +39,8 @@ struct Path : Tiles512 {
   }
 
   template <typename From>
-  static void tile(int64_t rows, const float* a, int64_t lda, const From* b, int64_t depth, float* out) {
+  static void tile(int64_t rows, const float* a, int64_t lda, const From* b, int64_t depth, float* out,
+                   bool) {
     tile_of<Path>(rows, a, lda, b, depth, out);
   }
   static void begin() {}

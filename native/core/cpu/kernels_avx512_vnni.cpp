@@ -42,8 +42,8 @@ struct Path : Tiles512 {
     }
   }
 
-  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth,
-                   int32_t* out) {
+  static void tile(int64_t rows, const uint8_t* a, int64_t lda, const int8_t* b, int64_t depth, int32_t* out,
+                   bool) {
     tile_of<Path>(rows, a, lda, b, depth, out);
   }
   static void begin() {}

@@ -6,9 +6,10 @@
 //   Vec           kLanes floats: load, load of fewer, store, store of fewer, arithmetic
 //   Element       of activations: float, or Bf16
 //   kTileRows, kPanelVecs, kGroup, and kDepthStep: elements of the depth that one step takes; kExpands
-//   tile(rows, a, lda, b, depth, out)
+//   tile(rows, a, lda, b, depth, out, first)
 //                 out[rows][panel] = sums over the depth, a multiple of kDepthStep; b is a panel of Element
-//                 or, where kExpands, of what a float is read from
+//                 or, where kExpands, of what a float is read from; first: of those that this panel is
+//                 multiplied with one after the other, so that b is still to come from memory
 //   begin(), end() around all products of one call
 #pragma once
 
@@ -45,7 +46,7 @@ template <typename Vec, Act act, typename Value, typename Out>
 inline void finish_as(const Value& value, int64_t rows, int64_t cols, Out* out, int64_t ldo) {
   for (int64_t row = 0; row < rows; ++row, out += ldo) {
     for (int64_t col = 0; col < cols; col += Vec::kLanes) {
-      const Vec x = activate<act>(value(row, col));
+      const Vec x = activate<act, sizeof(Out) == sizeof(Bf16)>(value(row, col));
       if (cols - col >= Vec::kLanes) {
         x.store(out + col);
       } else {
@@ -120,7 +121,7 @@ struct Loops {
     alignas(64) float sums[kTileRows * kPanel];
     for (int64_t row = 0; row < rows;) {
       const int64_t count = tile_rows(rows - row, kTileRows);
-      P::tile(count, a + row * lda, lda, b, depth, sums);
+      P::tile(count, a + row * lda, lda, b, depth, sums, row == 0);
       const auto value = [&](int64_t i, int64_t col) {
         return Vec::load(sums + i * kPanel + col) + Vec::load(bias + col);
       };
@@ -280,10 +281,28 @@ struct Loops {
       const int64_t cols = least(kPanel, head_size - first);
       if (cols < kPanel || length < depth)
         std::memset(out, 0, static_cast<size_t>(depth * kPanel) * sizeof(Element));
-      for (int64_t i = 0; i < length; ++i) {
+      for (int64_t i = 0; i < length; i += kGroup) {
         const Element* from = v + i * ld + first;
-        Element* to = out + i / kGroup * kGroup * kPanel + i % kGroup;
-        for (int64_t col = 0; col < cols; ++col) to[col * kGroup] = from[col];
+        Element* to = out + i * kPanel;
+        if (length - i >= kGroup) {
+          interleave(from, ld, cols, to);
+        } else {
+          for (int64_t col = 0; col < cols; ++col) to[col * kGroup] = from[col];
+        }
+      }
+    }
+  }
+
+  // kGroup rows of `cols` elements as one.
+  static void interleave(const Element* from, int64_t ld, int64_t cols, Element* to) {
+    if constexpr (kGroup == 1) {
+      std::memcpy(to, from, static_cast<size_t>(cols) * sizeof(Element));
+    } else {
+      static_assert(kGroup == 2 && sizeof(Element) == sizeof(uint16_t));
+      const Element* next = from + ld;
+      for (int64_t col = 0; col < cols; ++col) {
+        const uint32_t both = from[col].bits | static_cast<uint32_t>(next[col].bits) << 16;
+        std::memcpy(to + col * 2, &both, sizeof both);
       }
     }
   }

@@ -94,9 +94,10 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, con
   });
 }
 
-void PackedLinear::operator()(Input input, Output output, Act act, Part part, std::byte* scratch) const {
+void PackedLinear::operator()(Input input, Output output, Act act, Part part, bool by_rows,
+                              std::byte* scratch) const {
   Share of_panels(num_panels(), {}), of_rows(input.rows, {});
-  if (num_panels() >= 2 * part.members || input.rows < part.members) {
+  if (!by_rows && (num_panels() >= 2 * part.members || input.rows < part.members)) {
     of_panels = Share(num_panels(), part);
   } else {
     of_rows = Share(input.rows, part);

@@ -41,9 +41,10 @@ class PackedLinear {
     int64_t ldo;
     bool fp32;
   };
-  // The members of a team share a product: each takes some panels, or some rows where there are few panels.
-  // `scratch` is the member's own, Int8Kernels::scratch bytes; for int8 only.
-  void operator()(Input input, Output output, Act act, Part part, std::byte* scratch = nullptr) const;
+  // The members of a team share a product: each takes some rows or, unless `by_rows`, some panels where there
+  // are enough of them. `scratch` is the member's own, Int8Kernels::scratch bytes; for int8 only.
+  void operator()(Input input, Output output, Act act, Part part, bool by_rows = false,
+                  std::byte* scratch = nullptr) const;
 
   int64_t depth() const noexcept { return weights_.depth; }
   int64_t cols() const noexcept { return weights_.cols; }

@@ -41,6 +41,7 @@ class Team {
 
  private:
   void serve(int member);
+  void end();
 
   const int size_;
   Job job_ = nullptr;

@@ -13,11 +13,11 @@ const NODE_AT_LEAST = '20.19'
 const PYTHON = process.platform === 'win32' ? 'python' : 'python3'
 
 const COMPILER: Tool = {
-  what: 'a C++20 compiler (g++ 10 or clang 13, or newer)',
+  what: 'a C++20 compiler (g++ 11 or clang 13, or newer)',
   commands: process.env.CXX
     ? [{ command: process.env.CXX }]
     : [
-        { command: 'g++', args: ['-dumpfullversion', '-dumpversion'], at_least: '10' },
+        { command: 'g++', args: ['-dumpfullversion', '-dumpversion'], at_least: '11' },
         { command: 'clang++', args: ['-dumpversion'], at_least: '13' },
       ],
   packages: { apt: 'g++', dnf: 'gcc-c++', brew: 'llvm' },

@@ -1,0 +1,6 @@
+export { CHECKED_MARKER, cacheEntry, cacheFolder } from './cache'
+export { findLibtorch } from './find'
+export type { FindOptions, Libtorch, LibtorchSource, Tried } from './find'
+export { LibtorchError, inspectLibtorch } from './inspect'
+export { PINNED_VERSION, SUPPORTED_MINORS } from './variants'
+export type { Variant } from './variants'
