@@ -41,7 +41,7 @@ function announcement({ version, variant, wheels, download, disk, left_out, fold
   const count = wheels.length === 1 ? '' : ` in ${wheels.length} wheels`
   return [
     `libtorch ${version} (${variant}) for ${folder}`,
-    `${megabytes(download)} to download${count}, ${megabytes(disk)} on the disk; ${megabytes(left_out)} that only Python and compilers use are left out`,
+    `${download > 0 ? megabytes(download) : 'nothing'} to download${count}, ${megabytes(disk)} on the disk; ${megabytes(left_out)} that only Python and compilers use are left out`,
     '',
   ].join('\n')
 }
