@@ -52,10 +52,10 @@ export async function build(signal: AbortSignal): Promise<void> {
 /** The one that is found, else one is brought: whoever builds has asked for what that takes. */
 async function libtorchWithHeaders(signal: AbortSignal): Promise<Libtorch> {
   const { found, tried } = await findLibtorch(undefined, { for_building: true })
-  if (found) return found
-  // Whoever names a folder means that one.
+  // Whoever names a folder means that one, and not what is found after it.
   const named = tried.find(({ source, path }) => source === 'LIBTORCH' && path !== undefined)
   if (named) throw new BuildError(`The libtorch to build for cannot be used: ${named.reason}.`)
+  if (found) return found
   say('no libtorch with C++ headers is here yet')
   await install({ headers: true }, signal)
   const brought = await findLibtorch(undefined, { for_building: true })
