@@ -1,7 +1,7 @@
 // For the declarations: a consumer whose `lib` is older would not know Symbol.asyncDispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { untilAborted } from './abort'
-import { openAddon, openBinding, type Model } from './binding'
+import { openAddon, openBinding } from './binding'
 import type { Checkpoint } from './checkpoint'
 import { toClassification } from './classification'
 import { ElectraError } from './errors'
@@ -15,6 +15,7 @@ import {
   type ClassifySettings,
 } from './options'
 import { whyNoPairs } from './pairs'
+import { loadReplicas, type Runner } from './replicas'
 import { Scheduler, type Call } from './scheduler'
 import { TextScorer } from './text-scorer'
 import type { Tokenizer } from './tokenizer'
@@ -69,7 +70,7 @@ export class ElectraClassifier<Label extends string = string> {
   /** Engine, dtype, threads, memory, and why they were chosen. */
   readonly info: ClassifierInfo
 
-  readonly #model: Model
+  readonly #model: Runner
   readonly #tokenizer: Tokenizer
   readonly #scheduler: Scheduler
   readonly #scorer: TextScorer<Label>
@@ -81,7 +82,7 @@ export class ElectraClassifier<Label extends string = string> {
 
   private constructor(
     checkpoint: Checkpoint,
-    model: Model,
+    model: Runner,
     info: Omit<ClassifierInfo, 'score_function' | 'takes_pairs'>,
   ) {
     this.#token_types = info.engine === 'script' ? 1 : checkpoint.token_types
@@ -101,6 +102,7 @@ export class ElectraClassifier<Label extends string = string> {
       (input_ids, cu_seqlens, token_type_ids) => model.forward(input_ids, cu_seqlens, token_type_ids),
       this.device === 'cpu' ? MAX_BATCH_TOKENS.cpu : MAX_BATCH_TOKENS.cuda,
       info.mixes_lengths,
+      model.lanes,
     )
     const { labels, info: facts } = this
     this.#scorer = new TextScorer(this.#tokenizer, this.#scheduler, (logits, num_tokens, truncated) =>
@@ -155,9 +157,14 @@ export class ElectraClassifier<Label extends string = string> {
       ])
       const cpu = addon.cpuInfo()
       const threads = settings.threads ?? cpu.threads
-      const { device, dtype: asked, signal } = settings
+      const { devices, dtype: asked, signal, warmup, graph_buckets } = settings
       signal?.throwIfAborted()
-      const loading = addon.Model.load({ ...weightsOf(checkpoint), device, dtype: asked, threads })
+      const spec = {
+        ...{ ...weightsOf(checkpoint), dtype: asked, threads, warmup },
+        max_batch_tokens: MAX_BATCH_TOKENS.cuda,
+        ...(graph_buckets && { graph_buckets }),
+      }
+      const loading = loadReplicas((device) => addon.Model.load({ ...spec, device }), devices)
       const model = await untilAborted(signal, () => loading).catch((error: unknown) => {
         // What was aborted is loaded to its end all the same, and freed then.
         loading.then(

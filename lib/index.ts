@@ -9,6 +9,7 @@ export type {
   ClassifyOptions,
   DownloadProgress,
   Dtype,
+  GraphBucket,
   LoadOptions,
   ModelConfig,
   PairTokenization,

@@ -20,15 +20,15 @@ interface Entry {
   reject: (reason: unknown) => void
 }
 
-/** One batch runs and one waits behind it, so that the lane never idles between two. */
-const MAX_IN_FLIGHT = 2
+/** One batch runs and one waits behind it on each lane, so that no lane idles between two. */
+const IN_FLIGHT_PER_LANE = 2
 
 /** Rows are grouped by length among this many batches' worth of the longest-waiting ones. */
 const LOOKAHEAD = 8
 
 /**
  * Puts waiting rows, whoever submitted them, into batches under a token budget, and at most two batches in
- * flight. There is no timer: what waits when the lane has room goes.
+ * flight for each lane. There is no timer: what waits when the lane has room goes.
  */
 export class Scheduler {
   /** In order of arrival; `head` is the first that still waits. */
@@ -37,6 +37,7 @@ export class Scheduler {
   /** The longest-waiting rows, sorted by length. */
   private window: Entry[] = []
   private window_tokens = 0
+  private readonly max_in_flight: number
   private in_flight = 0
   private arrivals = 0
   private pump_scheduled = false
@@ -46,12 +47,16 @@ export class Scheduler {
    * @param forward runs one batch
    * @param max_batch_tokens the budget of one batch
    * @param mixes_lengths whether rows of unequal length may share a batch
+   * @param lanes how many batches `forward` runs at a time
    */
   constructor(
     private readonly forward: Forward,
     readonly max_batch_tokens: number,
     private readonly mixes_lengths: boolean,
-  ) {}
+    lanes = 1,
+  ) {
+    this.max_in_flight = IN_FLIGHT_PER_LANE * lanes
+  }
 
   /** Resolves to the row's logits. Rejects with what `forward` rejects with, or what `close` was given. */
   submit(row: Row, call: Call): Promise<Float32Array> {
@@ -75,11 +80,11 @@ export class Scheduler {
 
   /** In a microtask, so that rows submitted in one go share a batch. */
   private schedulePump(): void {
-    if (this.pump_scheduled || this.in_flight >= MAX_IN_FLIGHT) return
+    if (this.pump_scheduled || this.in_flight >= this.max_in_flight) return
     this.pump_scheduled = true
     queueMicrotask(() => {
       this.pump_scheduled = false
-      while (this.in_flight < MAX_IN_FLIGHT) {
+      while (this.in_flight < this.max_in_flight) {
         const batch = this.take()
         if (batch.length === 0) return
         this.run(batch)

@@ -32,6 +32,7 @@ struct Job {
   uint64_t call = 0;
   InferenceThread::Work work;
   InferenceThread::After after = InferenceThread::After::kGoOn;
+  InferenceThread::Prepare prepare;
 };
 
 Result result_of(const InferenceThread::Work& work, CoreModel& model, const electra_stop& stop) {
@@ -89,10 +90,10 @@ InferenceThread::~InferenceThread() {
   if (thread_.joinable()) thread_.detach();
 }
 
-bool InferenceThread::submit(uint64_t call, Work work, After after) {
+bool InferenceThread::submit(uint64_t call, Work work, After after, Prepare prepare) {
   const std::lock_guard lock(shared_->mutex);
   if (shared_->closing) return false;
-  shared_->jobs.push_back({call, std::move(work), after});
+  shared_->jobs.push_back({call, std::move(work), after, std::move(prepare)});
   shared_->changed.notify_all();
   return true;
 }
@@ -135,6 +136,13 @@ void InferenceThread::run(const std::shared_ptr<Shared>& shared) {
       &shared->stop_requested};
   {
     CoreModel model;
+    model.while_waiting([&] {
+      std::unique_lock lock(shared->mutex);
+      if (shared->jobs.empty()) return;
+      const Prepare prepare = std::exchange(shared->jobs.front().prepare, nullptr);
+      lock.unlock();
+      if (prepare) prepare(model, stop);
+    });
     for (;;) {
       std::unique_lock lock(shared->mutex);
       shared->changed.wait(lock, [&] { return shared->closing || !shared->jobs.empty(); });

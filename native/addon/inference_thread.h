@@ -49,6 +49,8 @@ class InferenceThread {
  public:
   // Runs on the lane, on its one model; a Fault that it throws is the call's result.
   using Work = std::function<Result(CoreModel& model, const electra_stop& stop)>;
+  // Runs before the work, where the model waits for its device meanwhile, or not at all. Throws nothing.
+  using Prepare = std::function<void(CoreModel& model, const electra_stop& stop)>;
   enum class After { kGoOn, kEndOnFault, kEnd };
 
   // Every method is called from the thread that made the lane, and none waits but join_until.
@@ -58,7 +60,7 @@ class InferenceThread {
   InferenceThread& operator=(const InferenceThread&) = delete;
 
   // False when the lane takes no more work; after some work it ends by itself.
-  bool submit(uint64_t call, Work work, After after = After::kGoOn);
+  bool submit(uint64_t call, Work work, After after = After::kGoOn, Prepare prepare = nullptr);
   // Finishes what runs, rejects what is queued with CLOSED, frees the model, ends. `call` is answered then.
   // False when the lane has already freed its model.
   bool close(uint64_t call);
