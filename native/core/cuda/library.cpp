@@ -1,6 +1,6 @@
 // What the core finds in the CUDA library.
 #include <cuda_runtime_api.h>
-#include <torch/version.h>
+#include <torch/headeronly/version.h>
 
 #include "core/cuda/cuda_gpu.h"
 #include "core/cuda/nvml.h"

@@ -23,6 +23,27 @@ Gpu& entered(Gpu& gpu) {
 
 }  // namespace
 
+template <typename Work>
+auto GpuEngine::guarded(const Work& work) {
+  try {
+    return work();
+  } catch (const CoreError&) {
+    throw;
+  } catch (const c10::OutOfMemoryError&) {
+    const GpuMemory memory = gpu_->memory();
+    gpu_->release_memory();
+    throw CoreError(ELECTRA_OUT_OF_MEMORY, gpu_->device().str() + " had not enough memory: " +
+                                               megabytes(memory.free) + " of " + megabytes(memory.total) +
+                                               " were free, and this process held " +
+                                               megabytes(memory.held) + ".");
+  } catch (const std::exception&) {
+    const std::string fatal = gpu_->fatal_error();
+    if (fatal.empty()) throw;
+    throw CoreError(ELECTRA_LOST, gpu_->device().str() + " has failed for the rest of this process (" +
+                                      fatal + "); restart the process.");
+  }
+}
+
 GpuEngine::GpuEngine(const ElectraConfig& config, TensorMap tensors, at::ScalarType dtype,
                      std::unique_ptr<Gpu> gpu, const std::vector<Bucket>& buckets, const Stop& stop)
     : gpu_(std::move(gpu)),
@@ -132,27 +153,6 @@ at::Tensor GpuEngine::compute(const at::Tensor& input, const Bucket& bucket, con
   const at::Tensor hidden_states =
       body_(tokens, gpu_->attention(cu_seqlens, bucket.longest, dtype_, head_size_), stop);
   return head_(pool(pooling_, hidden_states, cu_seqlens));
-}
-
-template <typename Work>
-auto GpuEngine::guarded(const Work& work) {
-  try {
-    return work();
-  } catch (const CoreError&) {
-    throw;
-  } catch (const c10::OutOfMemoryError&) {
-    const GpuMemory memory = gpu_->memory();
-    gpu_->release_memory();
-    throw CoreError(ELECTRA_OUT_OF_MEMORY, gpu_->device().str() + " had not enough memory: " +
-                                               megabytes(memory.free) + " of " + megabytes(memory.total) +
-                                               " were free, and this process held " +
-                                               megabytes(memory.held) + ".");
-  } catch (const std::exception&) {
-    const std::string fatal = gpu_->fatal_error();
-    if (fatal.empty()) throw;
-    throw CoreError(ELECTRA_LOST, gpu_->device().str() + " has failed for the rest of this process (" +
-                                      fatal + "); restart the process.");
-  }
 }
 
 }  // namespace electra
