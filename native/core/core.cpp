@@ -220,7 +220,7 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
     const CudaLibrary* cuda = nullptr;
     std::string why;
     if (device.device.is_cuda()) cuda = cuda_library(why);
-    if (!why.empty()) add_note("The encoder runs padless but without CUDA graphs because " + why + ".");
+    if (!why.empty()) add_note("Batches run without CUDA graphs because " + why + ".");
     if (cuda != nullptr) {
       model->engine = std::make_unique<GpuEngine>(config, std::move(tensors), type,
                                                   cuda->make_gpu(device.device.index()),

@@ -496,7 +496,7 @@ describe('ElectraClassifier.load', () => {
       {
         name: 'TypeError',
         message:
-          "There is no option 'thread'; the options are device, dtype, threads, libtorch, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
+          "There is no option 'thread'; the options are device, devices, dtype, threads, libtorch, warmup, graph_buckets, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
       },
     ],
   ]

@@ -152,8 +152,10 @@ describe('who may import whom', () => {
           file,
         )
       } else {
-        // The one test program that looks into a TorchScript module.
-        if (file !== 'native/test/retarget.cpp') assert.deepEqual(included.filter(isTorch), [], file)
+        // The test programs that look inside the core.
+        if (!/test\/(?:retarget|gpu_logic|fake_gpu)\./.test(file)) {
+          assert.deepEqual(included.filter(isTorch), [], file)
+        }
         if (!/addon\/(?:addon|model)\./.test(file))
           assert.deepEqual(
             included.filter((path) => path === 'napi.h'),
@@ -162,6 +164,17 @@ describe('who may import whom', () => {
           )
       }
     }
+  })
+
+  it('keeps CUDA in the CUDA library', () => {
+    const isCuda = (path: string): boolean =>
+      /^(?:cu(?:da|blas|dnn)\w*\.h|(?:ATen|c10|torch)\/cuda\/)/.test(path)
+    const users = files('native', /\.(?:h|cpp)$/).filter((file) => includes(file).some(isCuda))
+    assert.ok(users.length > 0)
+    assert.deepEqual(
+      users.filter((file) => !file.startsWith('native/core/cuda/')),
+      [],
+    )
   })
 
   it('keeps TorchScript in the script engine and the archive reader and writer', () => {
