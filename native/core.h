@@ -121,8 +121,9 @@ typedef struct electra_core {
   int32_t (*forward)(electra_model* model, const electra_batch* batch, const electra_stop* stop,
                      float* logits, electra_error* error);
 
-  /* The same in parts, for models that overlap: a second batch may begin before the first is finished, and they
-   * finish in the order in which they began. `batch` is read by begin alone. Nothing of it but finish waits. */
+  /* The same in parts, for models that overlap: a second batch may begin before the first is finished, and
+   * they finish in the order in which they began. `batch` is read by begin alone. Nothing of it but finish
+   * waits. */
   int32_t (*begin)(electra_model* model, const electra_batch* batch, const electra_stop* stop,
                    int32_t* ticket, electra_error* error);
   int32_t (*finished)(electra_model* model, int32_t ticket, int32_t* finished, electra_error* error);

@@ -258,18 +258,16 @@ electra_model_info CoreModel::load(const LoadSpec& spec, const electra_stop& sto
 std::vector<float> CoreModel::forward(const Batch& batch, const electra_stop& stop) {
   const electra_batch rows = plain(batch);
   std::vector<float> logits(static_cast<size_t>(rows.rows) * num_labels_);
-  call_core("FORWARD_FAILED", [&](electra_error* error) {
-    return core_->forward(model_, &rows, &stop, logits.data(), error);
-  });
+  call_core("FORWARD_FAILED",
+            [&](electra_error* error) { return core_->forward(model_, &rows, &stop, logits.data(), error); });
   return logits;
 }
 
 int32_t CoreModel::begin(const Batch& batch, const electra_stop& stop) {
   const electra_batch rows = plain(batch);
   int32_t ticket = 0;
-  call_core("FORWARD_FAILED", [&](electra_error* error) {
-    return core_->begin(model_, &rows, &stop, &ticket, error);
-  });
+  call_core("FORWARD_FAILED",
+            [&](electra_error* error) { return core_->begin(model_, &rows, &stop, &ticket, error); });
   return ticket;
 }
 
@@ -277,15 +275,13 @@ std::vector<float> CoreModel::finish(int32_t ticket, const Batch& batch) {
   // A device is done in a millisecond or a few; sleeping would cost more than it saves.
   for (int32_t finished = 0; finished == 0;) {
     meanwhile_();
-    call_core("FORWARD_FAILED", [&](electra_error* error) {
-      return core_->finished(model_, ticket, &finished, error);
-    });
+    call_core("FORWARD_FAILED",
+              [&](electra_error* error) { return core_->finished(model_, ticket, &finished, error); });
     if (finished == 0) std::this_thread::yield();
   }
   std::vector<float> logits((batch.cu_seqlens.size() - 1) * num_labels_);
-  call_core("FORWARD_FAILED", [&](electra_error* error) {
-    return core_->finish(model_, ticket, logits.data(), error);
-  });
+  call_core("FORWARD_FAILED",
+            [&](electra_error* error) { return core_->finish(model_, ticket, logits.data(), error); });
   return logits;
 }
 

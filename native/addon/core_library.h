@@ -77,8 +77,8 @@ class CoreModel {
   // Logits, rows x num_labels.
   std::vector<float> forward(const Batch& batch, const electra_stop& stop);
 
-  // The same in two parts, where the model `overlaps`: the device works on a batch that has begun while another
-  // one is waited for. At most two are under way, and they finish in the order in which they began.
+  // The same in two parts, where the model `overlaps`: the device works on a batch that has begun while
+  // another one is waited for. At most two are under way, and they finish in the order in which they began.
   bool overlaps() const { return overlaps_; }
   int32_t begin(const Batch& batch, const electra_stop& stop);
   std::vector<float> finish(int32_t ticket, const Batch& batch);

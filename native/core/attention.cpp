@@ -10,11 +10,10 @@ Attention attention_by_runs(const std::vector<Run>& runs) {
     std::vector<at::Tensor> contexts;
     contexts.reserve(runs.size());
     for (const Run& run : runs) {
-      const std::vector<at::Tensor> parts =
-          query_key_value.narrow(0, run.first_token, run.rows * run.length)
-              .view({run.rows, run.length, 3, heads, head_size})
-              .permute({2, 0, 3, 1, 4})
-              .unbind(0);
+      const std::vector<at::Tensor> parts = query_key_value.narrow(0, run.first_token, run.rows * run.length)
+                                                .view({run.rows, run.length, 3, heads, head_size})
+                                                .permute({2, 0, 3, 1, 4})
+                                                .unbind(0);
       const at::Tensor context = at::scaled_dot_product_attention(parts[0], parts[1], parts[2]);
       contexts.push_back(context.transpose(1, 2).reshape({run.rows * run.length, heads * head_size}));
     }

@@ -11,11 +11,12 @@
 
 namespace electra {
 
-// Query, key and value of all tokens, [tokens, 3, heads, head_size], to contexts, [tokens, heads * head_size].
+// Query, key and value of all tokens, [tokens, 3, heads, head_size], to contexts, [tokens, heads *
+// head_size].
 using Attention = std::function<at::Tensor(const at::Tensor& query_key_value)>;
 
-// For any device, where the rows are known when it is called: one call of libtorch for each run of rows of one
-// length. `runs` must outlive it.
+// For any device, where the rows are known when it is called: one call of libtorch for each run of rows of
+// one length. `runs` must outlive it.
 Attention attention_by_runs(const std::vector<Run>& runs);
 
 // For CUDA, where the rows are known to the device alone: `cu_seqlens` is an int32 tensor on it, of rows + 1

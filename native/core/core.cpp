@@ -222,9 +222,9 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
     if (device.device.is_cuda()) cuda = cuda_library(why);
     if (!why.empty()) add_note("Batches run without CUDA graphs because " + why + ".");
     if (cuda != nullptr) {
-      model->engine = std::make_unique<GpuEngine>(config, std::move(tensors), type,
-                                                  cuda->make_gpu(device.device.index()),
-                                                  buckets_of(spec, config.limits), stop);
+      model->engine =
+          std::make_unique<GpuEngine>(config, std::move(tensors), type, cuda->make_gpu(device.device.index()),
+                                      buckets_of(spec, config.limits), stop);
     } else {
       model->engine = std::make_unique<ElectraEngine>(config, std::move(tensors), serving, threads, stop);
     }

@@ -49,8 +49,8 @@ class Engine {
 
   // [rows, num_labels], fp32, contiguous, on the CPU.
   virtual at::Tensor forward(const Batch& batch, const Stop& stop) = 0;
-  // Where `overlaps`, a second batch may begin before the first is finished; they finish in the order in which
-  // they began. The batch's memory is read by `begin` alone.
+  // Where `overlaps`, a second batch may begin before the first is finished; they finish in the order in
+  // which they began. The batch's memory is read by `begin` alone.
   virtual bool overlaps() const { return false; }
   virtual int begin(const Batch&, const Stop&) { throw std::logic_error("This engine does not overlap."); }
   virtual bool finished(int) { throw std::logic_error("This engine does not overlap."); }

@@ -206,8 +206,8 @@ void devices(void (*visit)(void* context, const char* name, const char* descript
 }
 
 constexpr electra_core kCore = {
-    ELECTRA_CORE_VERSION, sizeof(electra_core), "0.0.0-fake", devices, load,           forward,
-    begin,                finished,             finish,       free_model, export_archive, read_archive};
+    ELECTRA_CORE_VERSION, sizeof(electra_core), "0.0.0-fake", devices, load, forward, begin, finished, finish,
+    free_model,           export_archive,       read_archive};
 
 }  // namespace
 

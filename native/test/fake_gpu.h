@@ -63,15 +63,15 @@ class FakeGpu final : public Gpu {
   at::Device device() const override { return at::Device(at::kCPU); }
   void enter() override {}
 
-  // The reference: row by row, as the offsets say when it runs. Behind the last of them it leaves NaN, and a row
-  // that is longer than promised is an error.
+  // The reference: row by row, as the offsets say when it runs. Behind the last of them it leaves NaN, and a
+  // row that is longer than promised is an error.
   Attention attention(const at::Tensor& cu_seqlens, int64_t longest, at::ScalarType,
                       int64_t head_size) const override {
     return [this, cu_seqlens, longest, head_size](const at::Tensor& query_key_value) {
       if (++card_.attentions == card_.out_of_memory_at_attention) throw_out_of_memory();
       const at::Tensor parts = query_key_value.permute({1, 2, 0, 3});  // [3, heads, tokens, head_size]
-      at::Tensor contexts = at::full({query_key_value.size(0), query_key_value.size(2), head_size}, std::nan(""),
-                                     query_key_value.options());
+      at::Tensor contexts = at::full({query_key_value.size(0), query_key_value.size(2), head_size},
+                                     std::nan(""), query_key_value.options());
       const int32_t* offset = cu_seqlens.const_data_ptr<int32_t>();
       for (int64_t row = 0; row + 1 < cu_seqlens.size(0); ++row) {
         const int64_t start = offset[row], length = offset[row + 1] - start;

@@ -1,6 +1,6 @@
-// All of the CUDA engine that is not a CUDA call, on a card that is none: the choice of shapes, how a batch is
-// staged, graphs that are captured, replayed, missed and given up, errors; and that the packed algorithm gives the
-// electra engine's logits.
+// All of the CUDA engine that is not a CUDA call, on a card that is none: the choice of shapes, how a batch
+// is staged, graphs that are captured, replayed, missed and given up, errors; and that the packed algorithm
+// gives the electra engine's logits.
 //
 //   electra_gpu_logic CHECKPOINT...     folders with config.json and model.safetensors
 #include <ATen/ATen.h>
@@ -49,7 +49,9 @@ std::string thrown(int32_t code, const std::function<void()>& work) {
   return "";
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 struct Rows {
   std::vector<int32_t> ids, offsets, types;
@@ -71,13 +73,15 @@ Rows random_rows(std::mt19937& random, const ModelLimits& limits, int64_t rows, 
 }
 
 void test_ladder() {
-  for (const auto& [max_tokens, max_length] : {std::pair{16384, 512}, {1024, 512}, {300, 512}, {16384, 64}, {7, 512}}) {
+  for (const auto& [max_tokens, max_length] :
+       {std::pair{16384, 512}, {1024, 512}, {300, 512}, {16384, 64}, {7, 512}}) {
     const std::vector<Bucket> buckets = ladder(max_tokens, max_length);
     const std::string name = "ladder of " + std::to_string(max_tokens) + " and " + std::to_string(max_length);
     check(buckets.front().tokens == max_tokens, name + " begins with the largest");
     for (size_t i = 0; i < buckets.size(); ++i) {
       const Bucket& bucket = buckets[i];
-      check(bucket.longest <= std::min(max_length, max_tokens) && bucket.rows <= bucket.tokens, name + " fits the model");
+      check(bucket.longest <= std::min(max_length, max_tokens) && bucket.rows <= bucket.tokens,
+            name + " fits the model");
       if (i > 0) check(bucket.tokens <= buckets[i - 1].tokens && bucket != buckets[i - 1], name + " falls");
     }
     check(buckets.size() <= 60, name + " is short enough to be captured while somebody waits");
@@ -102,7 +106,8 @@ void test_ladder() {
   check(choose_bucket(some, {100, 2, 80}) == 0, "a long row the one with the fewest blocks");
   check(choose_bucket(some, {300, 2, 200}) == 1, "a longer row the one that has it");
   check(choose_bucket(some, {513, 2, 2}) == -1 && choose_bucket(some, {64, 33, 2}) == -1 &&
-            choose_bucket({}, {1, 1, 1}) == -1, "what fits nowhere is a miss");
+            choose_bucket({}, {1, 1, 1}) == -1,
+        "what fits nowhere is a miss");
 }
 
 void test_staging() {
@@ -110,7 +115,8 @@ void test_staging() {
   check(shape_of(rows.batch()) == Bucket{5, 2, 3}, "the shape of a batch");
   const Bucket bucket{40, 4, 8};
   const StagingLayout layout(bucket);
-  check(layout.position_ids == 64 && layout.token_type_ids == 128 && layout.cu_seqlens == 192 && layout.size == 224,
+  check(layout.position_ids == 64 && layout.token_type_ids == 128 && layout.cu_seqlens == 192 &&
+            layout.size == 224,
         "each part begins at a multiple of 128 bytes");
   std::vector<int32_t> block(static_cast<size_t>(layout.size), -1), expected(block.size(), 0);
   stage(rows.batch(), bucket, block);
@@ -121,7 +127,8 @@ void test_staging() {
   put(64, {0, 1, 0, 1, 2});
   put(128, {0, 1, 1, 0, 1});
   put(192, {0, 2, 5, 5, 5});
-  check(block == expected, "a batch is staged with zeros behind its tokens and its last offset behind its rows");
+  check(block == expected,
+        "a batch is staged with zeros behind its tokens and its last offset behind its rows");
 }
 
 void test_graph_cache() {
@@ -137,15 +144,18 @@ void test_graph_cache() {
     FakeGpu gpu(card);
     GraphCache cache;
     cache.capture(gpu, buckets, compute, stop);
-    check(cache.size() == 3 && computed == 3 + 1 + 1 + 1 + 1 + 1, "three warm-ups of the first, one of the others");
-    check(cache.note().starts_with("Captured 3 of 3 CUDA graphs in 0.") && cache.note().ends_with("with 3 MB of the card's memory."),
+    check(cache.size() == 3 && computed == 3 + 1 + 1 + 1 + 1 + 1,
+          "three warm-ups of the first, one of the others");
+    check(cache.note().starts_with("Captured 3 of 3 CUDA graphs in 0.") &&
+              cache.note().ends_with("with 3 MB of the card's memory."),
           "the note says what capturing cost: " + cache.note());
     const GraphCache::Captured* found = cache.find({20, 2, 10});
     check(found != nullptr && found->bucket == buckets[1], "a batch finds its graph");
     check(cache.find({65, 1, 1}) == nullptr && cache.hits() == 1 && cache.misses() == 1, "a miss is counted");
     if (found != nullptr) cache.give_up(*found);
     found = cache.find({20, 2, 10});
-    check(cache.size() == 2 && found != nullptr && found->bucket == buckets[0], "one that was given up is not found again");
+    check(cache.size() == 2 && found != nullptr && found->bucket == buckets[0],
+          "one that was given up is not found again");
   }
   {
     FakeCard card;
@@ -155,7 +165,8 @@ void test_graph_cache() {
     cache.capture(gpu, buckets, compute, stop);
     check(cache.size() == 1 && cache.find({16, 1, 16}) != nullptr && card.releases == 2,
           "without memory for the large ones the small one is captured");
-    check(contains(cache.note(), "Captured 1 of 3") && contains(cache.note(), "too little memory"), cache.note());
+    check(contains(cache.note(), "Captured 1 of 3") && contains(cache.note(), "too little memory"),
+          cache.note());
   }
   {
     FakeCard card;
@@ -163,7 +174,8 @@ void test_graph_cache() {
     FakeGpu gpu(card);
     GraphCache cache;
     cache.capture(gpu, buckets, compute, stop);
-    check(cache.size() == 1 && card.captures == 2 && cache.find({64, 1, 1}) != nullptr, "after another failure no more is tried");
+    check(cache.size() == 1 && card.captures == 2 && cache.find({64, 1, 1}) != nullptr,
+          "after another failure no more is tried");
     check(contains(cache.note(), "run eagerly because operation not permitted"), cache.note());
   }
   {
@@ -210,29 +222,41 @@ void test_engine(const std::string& folder) {
   const Checkpoint checkpoint(folder);
   const ModelLimits& limits = checkpoint.config.limits;
   const Stop stop(nullptr);
-  ElectraEngine reference(checkpoint.config, checkpoint.tensors(), {at::Device(at::kCPU), at::kFloat}, 1, stop);
+  ElectraEngine reference(checkpoint.config, checkpoint.tensors(), {at::Device(at::kCPU), at::kFloat}, 1,
+                          stop);
   FakeCard card;
   GpuEngine eager = checkpoint.engine(card, {});
   const int64_t longest = std::min<int64_t>(limits.max_position_embeddings, 40);
   GpuEngine graphs = checkpoint.engine(
-      card, in_capture_order({{256, 10, longest}, {longest, 1, longest}, {200, 6, longest}}, limits.max_position_embeddings));
-  check(graphs.graphs().size() == 3 && eager.graphs().size() == 0, folder + ": graphs are captured where asked for");
+      card, in_capture_order({{256, 10, longest}, {longest, 1, longest}, {2 * longest, 6, longest}},
+                             limits.max_position_embeddings));
+  check(graphs.graphs().size() == 3 && eager.graphs().size() == 0,
+        folder + ": graphs are captured where asked for");
   const auto equal = [&](const at::Tensor& a, const at::Tensor& b) {
     return a.sizes() == b.sizes() && at::allclose(a, b, 1e-4, 1e-5);
   };
   std::mt19937 random(7);
+  Rows full;  // all tokens of a shape, and not all rows: the empty ones begin behind the last token
+  for (int64_t i = 0; i < 2 * longest; ++i)
+    full.ids.push_back(static_cast<int32_t>(random() % limits.vocab_size));
+  full.offsets = {0, static_cast<int32_t>(longest), static_cast<int32_t>(2 * longest)};
+  check(equal(graphs.forward(full.batch(), stop), reference.forward(full.batch(), stop)),
+        folder + ": a batch that fills a shape's tokens gives the reference's logits");
   for (int i = 0; i < 12; ++i) {
     const Rows rows = random_rows(random, limits, 1 + i % 12, i % 3 == 0);
     const at::Tensor expected = reference.forward(rows.batch(), stop);
-    check(equal(eager.forward(rows.batch(), stop), expected), folder + ": eager gives the reference's logits");
-    check(equal(graphs.forward(rows.batch(), stop), expected), folder + ": graphs give the reference's logits");
+    check(equal(eager.forward(rows.batch(), stop), expected),
+          folder + ": eager gives the reference's logits");
+    check(equal(graphs.forward(rows.batch(), stop), expected),
+          folder + ": graphs give the reference's logits");
 
     const Rows next = random_rows(random, limits, 1 + i % 5, false);
     const int first = graphs.begin(rows.batch(), stop), second = graphs.begin(next.batch(), stop);
     thrown(ELECTRA_FORWARD_FAILED, [&] { graphs.begin(next.batch(), stop); });
     check(graphs.finished(first), folder + ": the first is done");
     check(equal(graphs.finish(first), expected), folder + ": the first of two under way keeps its logits");
-    check(equal(graphs.finish(second), reference.forward(next.batch(), stop)), folder + ": and so does the second");
+    check(equal(graphs.finish(second), reference.forward(next.batch(), stop)),
+          folder + ": and so does the second");
   }
   check(graphs.graphs().hits() > 10 && graphs.graphs().misses() > 1, folder + ": there were hits and misses");
   check(eager.graphs().hits() == 0, folder + ": no graph, no hit");
@@ -255,7 +279,8 @@ void test_failures(const std::string& folder) {
 
   card.out_of_memory_at_attention = card.attentions + 1;
   const std::string memory = thrown(ELECTRA_OUT_OF_MEMORY, [&] { engine.forward(rows.batch(), stop); });
-  check(contains(memory, "5 MB of 80 MB were free") && card.releases == 1, "out of memory says how much was free: " + memory);
+  check(contains(memory, "5 MB of 80 MB were free") && card.releases == 1,
+        "out of memory says how much was free: " + memory);
   check(at::equal(engine.forward(rows.batch(), stop), expected), "and the next batch runs");
 
   card.fatal = "cudaErrorAssert, device-side assert triggered";
@@ -266,14 +291,17 @@ void test_failures(const std::string& folder) {
 void test_status() {
   CudaStatus status;
   status.runtime = 13000;
-  check(why_unavailable(status) == "no NVIDIA driver is installed; this libtorch needs one for CUDA 13.0", why_unavailable(status));
+  check(why_unavailable(status) == "no NVIDIA driver is installed; this libtorch needs one for CUDA 13.0",
+        why_unavailable(status));
   status.driver = 12040;
   status.error = "cudaErrorInsufficientDriver";
   check(why_unavailable(status) ==
-            "the NVIDIA driver is for CUDA 12.4 and too old; this libtorch needs one for CUDA 13.0", why_unavailable(status));
+            "the NVIDIA driver is for CUDA 12.4 and too old; this libtorch needs one for CUDA 13.0",
+        why_unavailable(status));
   status.driver = 13010;
   status.error = "cudaErrorNoDevice";
-  check(why_unavailable(status) == "no NVIDIA card answers its driver (cudaErrorNoDevice)", why_unavailable(status));
+  check(why_unavailable(status) == "no NVIDIA card answers its driver (cudaErrorNoDevice)",
+        why_unavailable(status));
   status.cards.push_back({"NVIDIA H200", 9, 0, 138'200'000'000, 150'000'000'000});
   check(why_unavailable(status).empty(), "with a card there is no reason");
   check(describe(status.cards[0], status) ==

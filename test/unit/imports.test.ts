@@ -81,7 +81,7 @@ describe('who may import whom', () => {
 
   it('lets only what loads or exports a model, and the command line, use binding, and only binding the native contract', () => {
     assert.deepEqual(
-      offenders(/\/binding$/, /(?:classifier|open-model|export-archive|binding)\.ts|cli\//),
+      offenders(/\/binding$/, /(?:classifier|open-model|replicas|export-archive|binding)\.ts|cli\//),
       [],
     )
     assert.deepEqual(offenders(/\.\.\/binding$/, /lib\/binding\.ts|cli\//), [])

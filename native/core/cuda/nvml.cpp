@@ -25,8 +25,8 @@ struct Functions {
     try {
       const auto library = platform::Library::open(kFile);
       if (reinterpret_cast<int (*)()>(library.symbol("nvmlInit_v2"))() != 0) return;
-      device_by_bus_id = reinterpret_cast<decltype(device_by_bus_id)>(
-          library.symbol("nvmlDeviceGetHandleByPciBusId_v2"));
+      device_by_bus_id =
+          reinterpret_cast<decltype(device_by_bus_id)>(library.symbol("nvmlDeviceGetHandleByPciBusId_v2"));
       memory_info = reinterpret_cast<decltype(memory_info)>(library.symbol("nvmlDeviceGetMemoryInfo"));
     } catch (const platform::Error&) {
       // Machines without the driver, and some containers, have no such library.

@@ -1,5 +1,5 @@
-// Free memory of a card as the driver's management library tells it: CUDA itself tells it only to a process that
-// has a context on the card, which costs hundreds of megabytes and a moment.
+// Free memory of a card as the driver's management library tells it: CUDA itself tells it only to a process
+// that has a context on the card, which costs hundreds of megabytes and a moment.
 #pragma once
 
 #include <cstdint>

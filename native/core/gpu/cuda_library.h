@@ -1,5 +1,6 @@
 // The CUDA library: `libelectra_cuda-<minor>-cu<major>`, beside the core and built with it, opened where the
-// libtorch has CUDA. A core that needed CUDA's libraries itself could not be opened on a libtorch without them.
+// libtorch has CUDA. A core that needed CUDA's libraries itself could not be opened on a libtorch without
+// them.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +14,14 @@ namespace electra {
 
 struct CudaCard {
   std::string name;
-  int major = 0, minor = 0;       // compute capability
-  uint64_t free = 0, total = 0;   // bytes; free is 0 where nobody could say
+  int major = 0, minor = 0;      // compute capability
+  uint64_t free = 0, total = 0;  // bytes; free is 0 where nobody could say
 };
 
 // Versions as CUDA counts them: 13000 is 13.0.
 struct CudaStatus {
-  int driver = 0;   // what the driver can do at most; 0: there is none
-  int runtime = 0;  // what this libtorch was built for
+  int driver = 0;     // what the driver can do at most; 0: there is none
+  int runtime = 0;    // what this libtorch was built for
   std::string error;  // what asking for the cards failed with, by CUDA's name for it; "" where it did not
   std::vector<CudaCard> cards;
 };

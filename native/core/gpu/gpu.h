@@ -51,8 +51,8 @@ class Gpu {
   virtual std::unique_ptr<Mark> make_mark() = 0;
   // Captures what `work` launches; all graphs of a model share one pool of memory, so what one computes lasts
   // until the next is replayed, but for tensors that are held. What `work` refers to must live as long as
-  // the graph, for a card of tests that replays by running it again. Throws what `work` throws, and leaves the stream
-  // as it was.
+  // the graph, for a card of tests that replays by running it again. Throws what `work` throws, and leaves
+  // the stream as it was.
   virtual std::unique_ptr<Graph> capture(const std::function<void()>& work) = 0;
   virtual GpuMemory memory() const = 0;
   // Gives what the allocator holds without need back to the card.

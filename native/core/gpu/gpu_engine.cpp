@@ -32,10 +32,10 @@ auto GpuEngine::guarded(const Work& work) {
   } catch (const c10::OutOfMemoryError&) {
     const GpuMemory memory = gpu_->memory();
     gpu_->release_memory();
-    throw CoreError(ELECTRA_OUT_OF_MEMORY, gpu_->device().str() + " had not enough memory: " +
-                                               megabytes(memory.free) + " of " + megabytes(memory.total) +
-                                               " were free, and this process held " +
-                                               megabytes(memory.held) + ".");
+    throw CoreError(ELECTRA_OUT_OF_MEMORY,
+                    gpu_->device().str() + " had not enough memory: " + megabytes(memory.free) + " of " +
+                        megabytes(memory.total) + " were free, and this process held " +
+                        megabytes(memory.held) + ".");
   } catch (const std::exception&) {
     const std::string fatal = gpu_->fatal_error();
     if (fatal.empty()) throw;

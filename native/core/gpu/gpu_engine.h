@@ -1,5 +1,5 @@
-// A model by name from its weights, on a card: packed rows, replayed as graphs where their shape was captured.
-// All that depends on the kind of card stands behind Gpu.
+// A model by name from its weights, on a card: packed rows, replayed as graphs where their shape was
+// captured. All that depends on the kind of card stands behind Gpu.
 #pragma once
 
 #include <array>
@@ -18,7 +18,8 @@ namespace electra {
 
 class GpuEngine final : public Engine {
  public:
-  // `tensors` as checked_tensors returns them. `buckets`, in capture order, are the shapes that run as graphs.
+  // `tensors` as checked_tensors returns them. `buckets`, in capture order, are the shapes that run as
+  // graphs.
   GpuEngine(const ElectraConfig& config, TensorMap tensors, at::ScalarType dtype, std::unique_ptr<Gpu> gpu,
             const std::vector<Bucket>& buckets, const Stop& stop);
   ~GpuEngine() override;

@@ -12,8 +12,8 @@ namespace electra {
 
 namespace {
 
-// Before the first capture libraries choose kernels and load them, which a capture does not allow; for a further
-// shape once is enough.
+// Before the first capture libraries choose kernels and load them, which a capture does not allow; for a
+// further shape once is enough.
 constexpr int kFirstWarmUps = 3;
 
 }  // namespace
@@ -68,7 +68,8 @@ void GraphCache::give_up(const Captured& captured) {
 std::string GraphCache::note() const {
   if (asked_for_ == 0) return "";
   char text[160];
-  std::snprintf(text, sizeof(text), "Captured %zu of %zu CUDA graphs in %.1f s, with %.0f MB of the card's memory",
+  std::snprintf(text, sizeof(text),
+                "Captured %zu of %zu CUDA graphs in %.1f s, with %.0f MB of the card's memory",
                 captured_.size(), asked_for_, seconds_, static_cast<double>(bytes_) / 1e6);
   return text + (failure_.empty() ? "." : "; the others run eagerly because " + failure_ + ".");
 }

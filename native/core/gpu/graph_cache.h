@@ -30,14 +30,15 @@ class GraphCache {
   GraphCache() = default;
 
   // Warms up and captures each bucket, in the order given. Where the card has no memory for one, the smaller
-  // ones are tried all the same; where one cannot be captured for another reason, the rest are left out. Throws
-  // only what says that the card is lost, or that the load was stopped.
+  // ones are tried all the same; where one cannot be captured for another reason, the rest are left out.
+  // Throws only what says that the card is lost, or that the load was stopped.
   void capture(Gpu& gpu, const std::vector<Bucket>& buckets, const Compute& compute, const Stop& stop);
 
   // The one that wastes least on a batch of this shape; nullptr: a miss, which runs eagerly.
   const Captured* find(const Bucket& shape);
 
-  // A replay failed although the card goes on: batches of its shape use another one or run eagerly from now on.
+  // A replay failed although the card goes on: batches of its shape use another one or run eagerly from now
+  // on.
   void give_up(const Captured& captured);
 
   // One sentence about what was captured and what was not; "" where nothing was asked for.

@@ -16,13 +16,13 @@ struct Bucket {
   }
 };
 
-// The shapes worth capturing for batches of up to `max_tokens` tokens and rows of up to `max_length`: fine steps
-// for a single row, whose latency somebody waits for, and steps of a third to a half above it for many. Largest
-// first.
+// The shapes worth capturing for batches of up to `max_tokens` tokens and rows of up to `max_length`: fine
+// steps for a single row, whose latency somebody waits for, and steps of a third to a half above it for many.
+// Largest first.
 std::vector<Bucket> ladder(int64_t max_tokens, int64_t max_length);
 
-// As they are captured: largest first, so that the smaller find their memory in what the largest took; each once,
-// and none that the model cannot fill.
+// As they are captured: largest first, so that the smaller find their memory in what the largest took; each
+// once, and none that the model cannot fill.
 std::vector<Bucket> in_capture_order(std::vector<Bucket> buckets, int64_t max_length);
 
 // Index of the bucket that wastes least on the batch, or -1 where none holds it.

@@ -2,10 +2,10 @@
 //
 //   electra_gpu_test LIBTORCH_LIB CORE LARGE SHIPPED ROWS TRACE
 //
-// LARGE and SHIPPED: checkpoint folders, the first with random weights of ELECTRA-large's size, the second with
-// trained ones. ROWS: token ids, as test/fixtures/tokens has them. TRACE: a folder with model.pt and config.json.
-// Without a card it proves what a machine without one must do, and says that the rest was skipped. Lines that begin
-// with `measured` are read by report.py.
+// LARGE and SHIPPED: checkpoint folders, the first with random weights of ELECTRA-large's size, the second
+// with trained ones. ROWS: token ids, as test/fixtures/tokens has them. TRACE: a folder with model.pt and
+// config.json. Without a card it proves what a machine without one must do, and says that the rest was
+// skipped. Lines that begin with `measured` are read by report.py.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -36,7 +36,9 @@ void check(bool holds, const std::string& what) {
   if (!holds) ++failures;
 }
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 void measured(const std::string& name, double value, const char* unit) {
   std::printf("measured  %s  %.6g  %s\n", name.c_str(), value, unit);
@@ -56,7 +58,8 @@ void section(const char* name, const std::function<void()>& run) {
   try {
     run();
   } catch (const Failure& failure) {
-    check(false, std::string(name) + " ended with code " + std::to_string(failure.code) + ": " + failure.what());
+    check(false,
+          std::string(name) + " ended with code " + std::to_string(failure.code) + ": " + failure.what());
   } catch (const std::exception& error) {
     check(false, std::string(name) + " ended with: " + error.what());
   }
@@ -76,7 +79,8 @@ std::vector<std::vector<int32_t>> read_rows(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string bytes(std::istreambuf_iterator<char>(file), {});
   const auto number_at = [&](size_t i) {
-    return static_cast<int32_t>(static_cast<uint8_t>(bytes.at(2 * i)) | static_cast<uint8_t>(bytes.at(2 * i + 1)) << 8);
+    return static_cast<int32_t>(static_cast<uint8_t>(bytes.at(2 * i)) |
+                                static_cast<uint8_t>(bytes.at(2 * i + 1)) << 8);
   };
   std::vector<std::vector<int32_t>> rows;
   for (size_t at = 0; 2 * at < bytes.size();) {
@@ -95,10 +99,12 @@ std::vector<int32_t> random_row(std::mt19937& random, int64_t length) {
 
 // Rows of like length together, as the scheduler packs them.
 std::vector<Rows> packed(std::vector<std::vector<int32_t>> rows, size_t max_tokens) {
-  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.size() < b.size(); });
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.size() < b.size(); });
   std::vector<Rows> batches(1);
   for (const auto& row : rows) {
-    if (batches.back().rows() > 0 && batches.back().ids.size() + row.size() > max_tokens) batches.emplace_back();
+    if (batches.back().rows() > 0 && batches.back().ids.size() + row.size() > max_tokens)
+      batches.emplace_back();
     batches.back().add(row);
   }
   return batches;
@@ -119,7 +125,8 @@ double relative_error(const Logits& found, const Logits& expected) {
     difference += std::pow(found[i] - expected[i], 2);
     size += std::pow(expected[i], 2);
   }
-  return found.size() == expected.size() && std::isfinite(difference) ? std::sqrt(difference / size) : INFINITY;
+  return found.size() == expected.size() && std::isfinite(difference) ? std::sqrt(difference / size)
+                                                                      : INFINITY;
 }
 
 double agreement(const Logits& a, const Logits& b, int labels) {
@@ -155,7 +162,7 @@ Spec with(Spec spec, const char* device, int32_t dtype, int32_t warmup) {
 
 // Bytes of the card that are free, through the CUDA runtime that libtorch has opened.
 size_t free_memory() {
-  using Get = int (*)(size_t* free, size_t* total);
+  using Get = int (*)(size_t * free, size_t * total);
   for (const char* name : {"libcudart.so.13", "libcudart.so.12"}) {
     void* const runtime = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
     if (runtime == nullptr) continue;
@@ -173,9 +180,10 @@ void break_card() {
   void* const driver = dlopen("libcuda.so.1", RTLD_NOW);
   if (driver == nullptr) throw std::runtime_error("libcuda.so.1 cannot be opened");
   const auto load = reinterpret_cast<int (*)(void**, const void*)>(dlsym(driver, "cuModuleLoadData"));
-  const auto find = reinterpret_cast<int (*)(void**, void*, const char*)>(dlsym(driver, "cuModuleGetFunction"));
-  using Launch = int (*)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**,
-                         void**);
+  const auto find =
+      reinterpret_cast<int (*)(void**, void*, const char*)>(dlsym(driver, "cuModuleGetFunction"));
+  using Launch = int (*)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
+                         void**, void**);
   const auto launch = reinterpret_cast<Launch>(dlsym(driver, "cuLaunchKernel"));
   void *module = nullptr, *function = nullptr;
   int code = load(&module, kTrap);
@@ -195,16 +203,19 @@ void test_parity(const Machine& machine) {
   const std::vector<Rows> batches = packed(machine.rows, 2048);
   for (const auto& [name, folder] : {std::pair{"shipped", machine.shipped}, {"large", machine.large}}) {
     const bool trained = folder == machine.shipped;
-    const std::vector<Rows> some(batches.begin(), batches.begin() + (trained ? static_cast<int64_t>(batches.size()) : 6));
+    const std::vector<Rows> some(batches.begin(),
+                                 batches.begin() + (trained ? static_cast<int64_t>(batches.size()) : 6));
     Spec cpu = with(checkpoint(folder), "cpu", ELECTRA_FP32, ELECTRA_WARMUP_EAGER);
     cpu.threads = 16;
     const Logits expected = forward_all(*machine.load(cpu), some);
     for (const int32_t dtype : {ELECTRA_FP32, ELECTRA_FP16, ELECTRA_BF16}) {
       const auto model = machine.load(with(checkpoint(folder), "cuda:0", dtype, ELECTRA_WARMUP_GRAPHS));
       const Logits found = forward_all(*model, some);
-      const double error = relative_error(found, expected), same = agreement(found, expected, model->info.num_labels);
+      const double error = relative_error(found, expected),
+                   same = agreement(found, expected, model->info.num_labels);
       const std::string what = std::string(name) + " in " + name_of(dtype) + ", " +
-                               std::to_string(expected.size() / static_cast<size_t>(model->info.num_labels)) + " texts";
+                               std::to_string(expected.size() / static_cast<size_t>(model->info.num_labels)) +
+                               " texts";
       measured("relative error of logits, " + what, error, "");
       measured("label agreement, " + what, same, "");
       check(error < (dtype == ELECTRA_FP32 ? 1e-3 : 4e-2), what + ": logits differ by " + number(error));
@@ -232,7 +243,8 @@ void test_graphs(const Machine& machine) {
   spec.buckets = {{128, 3, 60}};
   const auto captured = machine.load(spec);
   const Logits one = captured->forward(exact), other = eager->forward(exact);
-  check(one == other, "a graph of exactly this shape gives eager's bits, relative error " + number(relative_error(one, other)));
+  check(one == other, "a graph of exactly this shape gives eager's bits, relative error " +
+                          number(relative_error(one, other)));
 
   double worst = 0, alone = 0;
   for (int i = 0; i < 200; ++i) {
@@ -244,7 +256,9 @@ void test_graphs(const Machine& machine) {
     Rows first;
     first.add({rows.ids.begin(), rows.ids.begin() + rows.offsets[1]});
     const Logits expected = graphs->forward(first);
-    alone = std::max(alone, relative_error({together.begin(), together.begin() + static_cast<int64_t>(expected.size())}, expected));
+    alone = std::max(
+        alone, relative_error({together.begin(), together.begin() + static_cast<int64_t>(expected.size())},
+                              expected));
   }
   measured("worst relative error, graphs beside eager", worst, "");
   measured("worst relative error, a row alone beside it in a batch", alone, "");
@@ -265,7 +279,8 @@ void test_graphs(const Machine& machine) {
 
 void test_memory(const Machine& machine) {
   std::mt19937 random(2);
-  const auto model = machine.load(with(checkpoint(machine.large), "cuda:0", ELECTRA_BF16, ELECTRA_WARMUP_GRAPHS));
+  const auto model =
+      machine.load(with(checkpoint(machine.large), "cuda:0", ELECTRA_BF16, ELECTRA_WARMUP_GRAPHS));
   const auto run = [&](int batches) {
     for (int i = 0; i < batches; ++i) {
       Rows rows;
@@ -302,17 +317,20 @@ void test_archives(const Machine& machine) {
     rows.add(ids);
   }
   const Logits expected = on_cpu->forward(rows);
-  const double fp32 = relative_error(on_card->forward(rows), expected), bf16 = relative_error(in_bf16->forward(rows), expected);
+  const double fp32 = relative_error(on_card->forward(rows), expected),
+               bf16 = relative_error(in_bf16->forward(rows), expected);
   check(fp32 < 1e-3, "a trace made on the CPU gives its logits on the card, relative error " + number(fp32));
   check(bf16 < 0.1, "and in bf16, relative error " + number(bf16));
 }
 
 void test_errors(const Machine& machine) {
-  const Failure ordinal =
-      failure_of([&] { machine.load(with(checkpoint(machine.shipped), "cuda:99", ELECTRA_BF16, ELECTRA_WARMUP_EAGER)); });
+  const Failure ordinal = failure_of([&] {
+    machine.load(with(checkpoint(machine.shipped), "cuda:99", ELECTRA_BF16, ELECTRA_WARMUP_EAGER));
+  });
   check(ordinal.code == ELECTRA_DEVICE_UNAVAILABLE, std::string("no such card: ") + ordinal.what());
 
-  const auto model = machine.load(with(checkpoint(machine.large), "cuda:0", ELECTRA_BF16, ELECTRA_WARMUP_EAGER));
+  const auto model =
+      machine.load(with(checkpoint(machine.large), "cuda:0", ELECTRA_BF16, ELECTRA_WARMUP_EAGER));
   std::mt19937 random(4);
   Rows small, huge;
   small.add(random_row(random, 30));
@@ -354,7 +372,8 @@ void measure(const Machine& machine) {
       measured(what + ", p50", percentile(times, 0.5), "ms");
       measured(what + ", p99", percentile(times, 0.99), "ms");
     }
-    const auto sustained = [&](const std::string& what, const std::vector<Rows>& batches, double min_seconds) {
+    const auto sustained = [&](const std::string& what, const std::vector<Rows>& batches,
+                               double min_seconds) {
       size_t tokens = 0, rows = 0, next = 0;
       for (int i = 0; i < 4; ++i) model->forward(batches[static_cast<size_t>(i) % batches.size()]);
       const auto start = Clock::now();
@@ -389,7 +408,8 @@ int run(char** arguments) {
   const Machine machine{core, arguments[3], arguments[4], arguments[6], read_rows(arguments[5])};
   if (!unavailable.empty()) {
     section("A machine without a card", [&] { test_without_card(machine); });
-    std::printf("\nskipped: parity, graphs, memory, archives, measurements, errors, because %s\n", unavailable.c_str());
+    std::printf("\nskipped: parity, graphs, memory, archives, measurements, errors, because %s\n",
+                unavailable.c_str());
   } else {
     section("Logits beside fp32 on the CPU", [&] { test_parity(machine); });
     section("Graphs", [&] { test_graphs(machine); });
