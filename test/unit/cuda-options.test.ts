@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { checkLoadOptions } from '../../lib/options'
-import type { LoadOptions } from '../../lib/types'
 
-const check = (options: object) => checkLoadOptions(undefined, options as LoadOptions)
+const check = (options: object) => checkLoadOptions(undefined, options)
 
 describe('options of cards', () => {
   it('are one device, or a replica on each of several', () => {
