@@ -259,6 +259,7 @@ void test_engine(const std::string& folder) {
           folder + ": and so does the second");
   }
   check(graphs.graphs().hits() > 10 && graphs.graphs().misses() > 1, folder + ": there were hits and misses");
+  check(graphs.graphs().size() == 3, folder + ": no graph was given up");
   check(eager.graphs().hits() == 0, folder + ": no graph, no hit");
 }
 
