@@ -68,6 +68,7 @@ const SHARE_OF_BEGUN = 1 / 2
  * for each lane. There is no timer: what waits when the lane has room goes.
  */
 export class Scheduler {
+  readonly lanes: number
   private readonly queue: FairQueue<Entry>
   /** Rows for which the queue has no room: first rows of calls by priority, then rows of calls that have begun. */
   private readonly outside = { high: [] as Entry[], normal: [] as Entry[], begun: [] as Entry[] }
@@ -82,8 +83,6 @@ export class Scheduler {
   private closed: Error | undefined
   private draining: Promise<void> | undefined
   private drained: () => void = () => undefined
-
-  private readonly lanes: number
 
   /** @param forward runs one batch */
   constructor(
