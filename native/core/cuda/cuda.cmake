@@ -45,7 +45,5 @@ function(electra_add_cuda_library native minor)
   target_link_libraries(electra_cuda PRIVATE torch_cuda torch_cpu c10_cuda c10 ${ELECTRA_CUDART} Threads::Threads
                         ${CMAKE_DL_LIBS})
   # What those libraries need in turn is not asked for here.
-  target_link_options(electra_cuda PRIVATE -Wl,--allow-shlib-undefined)
-  electra_never_unload(electra_cuda)
-  electra_exports_only(electra_cuda electra_cuda_get)
+  target_link_options(electra_cuda PRIVATE -Wl,--allow-shlib-undefined -Wl,-z,nodelete -Wl,-z,defs)
 endfunction()
