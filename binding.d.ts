@@ -41,6 +41,12 @@ export interface LoadSpec {
   dtype: 'auto' | Dtype
   /** Threads of this model's lane, at least 1. */
   threads: number
+  /** On CUDA: `'graphs'` (default) captures shapes as CUDA graphs at load, `'eager'` none. */
+  warmup?: 'graphs' | 'eager'
+  /** The largest batch that will come often, in tokens: up to it shapes are captured. Default 16,384. */
+  max_batch_tokens?: number
+  /** What to capture instead, three numbers each: at most so many tokens, rows, and tokens in a row. */
+  graph_buckets?: Int32Array
 }
 
 export interface ModelInfo {

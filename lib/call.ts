@@ -4,7 +4,7 @@ import { failureOf } from './open-model'
 import type { CallSettings } from './options'
 import type { Call, Scheduler } from './scheduler'
 
-/** Batches' worth of tokens that one call has under way, which bounds its memory; at most half of the queue. */
+/** Batches' worth of tokens for each lane that one call has under way, which bounds its memory; at most half of the queue. */
 const BATCHES_AHEAD = 8
 
 /** Runs a call until its signal aborts or its time is up, and makes its failures errors of this library. */
@@ -38,7 +38,7 @@ export async function* streamCall<Item, T>(
 ): AsyncGenerator<T, void, undefined> {
   const { call, signal, end } = begin(scheduler, settings, finite)
   const { max_batch_tokens, max_queue_tokens } = scheduler.limits
-  const ahead = Math.min(BATCHES_AHEAD * max_batch_tokens, max_queue_tokens / 2)
+  const ahead = Math.min(BATCHES_AHEAD * scheduler.lanes * max_batch_tokens, max_queue_tokens / 2)
   try {
     yield* inOrder(source, (item) => start(item, call), ahead, signal)
   } catch (error) {

@@ -1,7 +1,7 @@
 // For the declarations: a consumer whose `lib` is older would not know Symbol.asyncDispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { untilAborted } from './abort'
-import { openAddon, openBinding, type Model } from './binding'
+import { openAddon, openBinding } from './binding'
 import { runCall, streamCall } from './call'
 import type { Checkpoint } from './checkpoint'
 import { toClassification } from './classification'
@@ -20,6 +20,7 @@ import {
   type LoadSettings,
 } from './options'
 import { whyNoPairs } from './pairs'
+import { loadReplicas, shareOut, type Replicas } from './replicas'
 import { MAX_BATCH_TOKENS, Scheduler } from './scheduler'
 import { Stats, traced } from './stats'
 import { TextScorer } from './text-scorer'
@@ -69,9 +70,10 @@ export class ElectraClassifier<Label extends string = string> {
   /** Engine, dtype, threads, memory, and why they were chosen. */
   readonly info: ClassifierInfo
 
-  readonly #model: Model
+  readonly #model: Replicas
   readonly #tokenizer: Tokenizer
-  readonly #health: Health
+  /** Of each replica: a batch that failed is followed by one on the same card. */
+  readonly #healths: readonly Health[]
   readonly #scheduler: Scheduler
   readonly #scorer: TextScorer<Label>
   readonly #max_length: number
@@ -82,7 +84,7 @@ export class ElectraClassifier<Label extends string = string> {
 
   private constructor(
     checkpoint: Checkpoint,
-    model: Model,
+    model: Replicas,
     info: Omit<ClassifierInfo, 'score_function' | 'takes_pairs'>,
     settings: LoadSettings,
   ) {
@@ -101,15 +103,19 @@ export class ElectraClassifier<Label extends string = string> {
     this.#max_length = checkpoint.max_length
     const max_batch_tokens =
       settings.max_batch_tokens ?? MAX_BATCH_TOKENS[this.device === 'cpu' ? 'cpu' : 'cuda']
-    this.#health = new Health(model, settings.watchdog_ms, (reason) => {
-      this.#scheduler.close(reason)
-    })
+    this.#healths = model.models.map(
+      (each) =>
+        new Health(each, settings.watchdog_ms, (reason) => {
+          this.#scheduler.close(reason)
+        }),
+    )
     this.#scheduler = new Scheduler(
-      this.#health.forward,
+      shareOut(this.#healths.map(({ forward }) => forward)),
       {
         max_batch_tokens,
         max_queue_tokens: settings.max_queue_tokens,
         mixes_lengths: info.mixes_lengths,
+        lanes: model.models.length,
       },
       new Stats(max_batch_tokens),
     )
@@ -166,9 +172,15 @@ export class ElectraClassifier<Label extends string = string> {
       ])
       const cpu = addon.cpuInfo()
       const threads = settings.threads ?? cpu.threads
-      const { device, dtype: asked, signal } = settings
+      const { devices, dtype: asked, signal, warmup, graph_buckets } = settings
       signal?.throwIfAborted()
-      const loading = addon.Model.load({ ...weightsOf(checkpoint), device, dtype: asked, threads })
+      const spec = {
+        ...{ ...weightsOf(checkpoint), dtype: asked, threads, warmup },
+        // Of larger batches graphs would take much memory and save little.
+        max_batch_tokens: Math.min(settings.max_batch_tokens ?? Infinity, MAX_BATCH_TOKENS.cuda),
+        ...(graph_buckets && { graph_buckets }),
+      }
+      const loading = loadReplicas((device) => addon.Model.load({ ...spec, device }), devices)
       const model = await untilAborted(signal, () => loading).catch((error: unknown) => {
         // What was aborted is loaded to its end all the same, and freed then.
         loading.then(
@@ -197,8 +209,8 @@ export class ElectraClassifier<Label extends string = string> {
   }
 
   /**
-   * False once the model can score nothing any more: a batch hung, or the engine fails on every text. Calls reject with
-   * `UNHEALTHY` then; close it and load a new one. A readiness probe should ask.
+   * False once the model can score nothing any more: a batch hung, or the engine fails on every text; of several replicas
+   * one is enough. Calls reject with `UNHEALTHY` then; close it and load a new one. A readiness probe should ask.
    *
    * @example
    * ```ts
@@ -206,7 +218,7 @@ export class ElectraClassifier<Label extends string = string> {
    * ```
    */
   get healthy(): boolean {
-    return this.#health.healthy
+    return this.#healths.every(({ healthy }) => healthy)
   }
 
   /**

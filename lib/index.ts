@@ -14,6 +14,7 @@ export type {
   CloseOptions,
   DownloadProgress,
   Dtype,
+  GraphBucket,
   LatencyQuantiles,
   LoadOptions,
   ModelConfig,

@@ -12,7 +12,11 @@ import type {
 
 /** `LoadOptions` with every default decided, but for `threads`, whose default the machine decides. */
 export interface LoadSettings extends HubSettings {
-  device: string
+  /** One; or several cards, each with a replica. */
+  devices: readonly string[]
+  warmup: 'graphs' | 'eager'
+  /** Tokens, rows and longest row of each, one behind the other. */
+  graph_buckets: Int32Array | undefined
   dtype: 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8'
   threads: number | undefined
   libtorch: string | undefined
@@ -67,22 +71,15 @@ const SOURCE_OPTIONS = [
 export function checkLoadOptions(source: unknown, options: LoadOptions): LoadSettings {
   checkSource(source)
   const given = record(options, [
-    'device',
-    'dtype',
-    'threads',
-    'libtorch',
-    'max_batch_tokens',
-    'max_queue_tokens',
-    'watchdog_ms',
+    ...['device', 'devices', 'dtype', 'threads', 'libtorch', 'warmup', 'graph_buckets'],
+    ...['max_batch_tokens', 'max_queue_tokens', 'watchdog_ms'],
     ...SOURCE_OPTIONS,
   ])
-  const device = given.device ?? 'auto'
-  if (typeof device !== 'string') throw new TypeError(`device must be a string, not ${describe(device)}.`)
-  if (!/^(?:auto|cpu|cuda(?::\d{1,3})?)$/.test(device)) {
-    throw new RangeError(`device must be 'auto', 'cpu', 'cuda' or 'cuda:N', not ${describe(device)}.`)
-  }
   return {
-    device,
+    devices: devicesOf(given),
+    warmup: oneOf(given.warmup ?? 'graphs', 'warmup', ['graphs', 'eager'] as const),
+    graph_buckets:
+      given.graph_buckets === undefined ? undefined : graphBuckets(given.graph_buckets, 'graph_buckets'),
     dtype: oneOf(given.dtype ?? 'auto', 'dtype', DTYPES),
     threads: given.threads === undefined ? undefined : integer(given.threads, 'threads', 1, MAX_THREADS),
     libtorch: given.libtorch === undefined ? undefined : nonEmptyString(given.libtorch, 'libtorch'),
@@ -99,6 +96,42 @@ export function checkLoadOptions(source: unknown, options: LoadOptions): LoadSet
     watchdog_ms: integer(given.watchdog_ms ?? DEFAULT_WATCHDOG_MS, 'watchdog_ms', 1, MAX_TIMEOUT_MS),
     ...sourceSettings(given),
   }
+}
+
+function devicesOf({ device, devices }: Record<string, unknown>): readonly string[] {
+  if (devices === undefined) {
+    const one = device ?? 'auto'
+    if (typeof one !== 'string') throw new TypeError(`device must be a string, not ${describe(one)}.`)
+    if (!/^(?:auto|cpu|cuda(?::\d{1,3})?)$/.test(one)) {
+      throw new RangeError(`device must be 'auto', 'cpu', 'cuda' or 'cuda:N', not ${describe(one)}.`)
+    }
+    return [one]
+  }
+  if (device !== undefined) throw new TypeError('device and devices cannot be given together.')
+  if (!Array.isArray(devices) || devices.length === 0) {
+    throw new TypeError(`devices must be an array of at least one 'cuda:N', not ${describe(devices)}.`)
+  }
+  return devices.map((each: unknown, index) => {
+    if (typeof each !== 'string' || !/^cuda:\d{1,3}$/.test(each)) {
+      throw new RangeError(`devices[${index}] must be 'cuda:N', not ${describe(each)}.`)
+    }
+    if (devices.indexOf(each) !== index) throw new RangeError(`devices names ${each} twice.`)
+    return each
+  })
+}
+
+function graphBuckets(given: unknown, name: string): Int32Array {
+  if (!Array.isArray(given)) throw new TypeError(`${name} must be an array, not ${describe(given)}.`)
+  return Int32Array.from(
+    given.flatMap((bucket: unknown, index) => {
+      const where = `${name}[${index}]`
+      if (typeof bucket !== 'object' || bucket === null) {
+        throw new TypeError(`${where} must be an object, not ${describe(bucket)}.`)
+      }
+      const sizes = bucket as Record<string, unknown>
+      return ['tokens', 'rows', 'longest'].map((key) => integer(sizes[key], `${where}.${key}`, 1, MAX_TOKENS))
+    }),
+  )
 }
 
 /** Checks the arguments of `exportArchive` that say what is exported. */

@@ -20,6 +20,8 @@ export interface Limits {
   max_queue_tokens: number
   /** Whether rows of unequal length may share a batch. */
   mixes_lengths: boolean
+  /** Batches that run at a time. Default 1. */
+  lanes?: number
 }
 
 /** How a call's rows are treated. */
@@ -55,23 +57,24 @@ interface Entry extends Waiting, RowTimes {
  */
 export const MAX_BATCH_TOKENS = { cpu: 1024, cuda: 16384 }
 
-/** One batch runs and one waits behind it, so that the lane never idles between two. */
-const MAX_IN_FLIGHT = 2
+/** One batch runs and one waits behind it on each lane, so that no lane idles between two. */
+const IN_FLIGHT_PER_LANE = 2
 
 /** Share of the queue for rows that follow a call's first: large calls leave the rest to calls that come. */
 const SHARE_OF_BEGUN = 1 / 2
 
 /**
- * Puts waiting rows, whoever submitted them, into batches under a token budget, with at most two batches in flight.
- * There is no timer: what waits when the lane has room goes.
+ * Puts waiting rows, whoever submitted them, into batches under a token budget, with at most two batches in flight
+ * for each lane. There is no timer: what waits when the lane has room goes.
  */
 export class Scheduler {
+  readonly lanes: number
   private readonly queue: FairQueue<Entry>
   /** Rows for which the queue has no room: first rows of calls by priority, then rows of calls that have begun. */
   private readonly outside = { high: [] as Entry[], normal: [] as Entry[], begun: [] as Entry[] }
   private in_flight = 0
-  /** When the last batch was done. */
-  private last_done = 0
+  /** Batches in flight for which no lane was free when they were handed over; the first gets the next that is. */
+  private readonly behind: { started: number }[] = []
   private pump_scheduled = false
   /** Finite calls that have not ended. */
   private open_calls = 0
@@ -87,6 +90,7 @@ export class Scheduler {
     readonly limits: Limits,
     private readonly stats_: Stats,
   ) {
+    this.lanes = limits.lanes ?? 1
     this.queue = new FairQueue(limits.max_batch_tokens, limits.mixes_lengths)
   }
 
@@ -242,17 +246,17 @@ export class Scheduler {
   }
 
   /**
-   * At once where the lane is idle; else when the promises of this turn of the event loop have run, so that rows
+   * At once where a lane is idle; else when the promises of this turn of the event loop have run, so that rows
    * submitted by callers that were just answered share a batch.
    */
   private schedulePump(): void {
-    if (this.pump_scheduled || this.in_flight >= MAX_IN_FLIGHT) return
+    if (this.pump_scheduled || this.in_flight >= IN_FLIGHT_PER_LANE * this.lanes) return
     this.pump_scheduled = true
     const pump = () => {
       this.pump_scheduled = false
       this.pump()
     }
-    if (this.in_flight === 0) queueMicrotask(pump)
+    if (this.in_flight < this.lanes) queueMicrotask(pump)
     else process.nextTick(pump)
   }
 
@@ -276,7 +280,8 @@ export class Scheduler {
   private async run(rows: readonly Entry[]): Promise<void> {
     this.in_flight++
     const { input_ids, cu_seqlens, token_type_ids } = pack(rows.map((entry) => entry.row))
-    const handed_over = performance.now()
+    const time = { started: performance.now() }
+    if (this.in_flight > this.lanes) this.behind.push(time)
     let outcome: { logits: Float32Array } | { error: unknown }
     try {
       outcome = { logits: await this.forward(input_ids, cu_seqlens, token_type_ids) }
@@ -284,8 +289,8 @@ export class Scheduler {
       outcome = { error }
     }
     const done = performance.now()
-    const started = Math.max(handed_over, this.last_done)
-    this.last_done = done
+    const next = this.behind.shift()
+    if (next) next.started = done
     this.in_flight--
     this.schedulePump()
     if ('logits' in outcome) {
@@ -300,7 +305,7 @@ export class Scheduler {
     } else {
       for (const entry of rows) entry.reject(outcome.error)
     }
-    this.stats_.batch({ rows, tokens: input_ids.length, started, done, ...outcome })
+    this.stats_.batch({ rows, tokens: input_ids.length, ...time, done, ...outcome })
     this.checkDrained()
   }
 }

@@ -48,6 +48,15 @@ export interface SourceOptions {
  */
 export type ScoreFunction = 'softmax' | 'sigmoid' | 'none'
 
+/** A shape that is captured as a CUDA graph: it takes batches of up to so many tokens and rows. */
+export interface GraphBucket {
+  /** Tokens of all rows together. */
+  readonly tokens: number
+  readonly rows: number
+  /** Tokens of the longest row. */
+  readonly longest: number
+}
+
 /** How a classifier is loaded. */
 export interface LoadOptions extends SourceOptions {
   /**
@@ -67,11 +76,34 @@ export interface LoadOptions extends SourceOptions {
    * affinity and the physical cores; `info.threads_rule` says which decided.
    */
   threads?: number
+  /**
+   * Cards to run on, a replica of the model on each, instead of `device`. Every batch goes to the one with the least to
+   * do. A replica that can score nothing any more makes the whole classifier unhealthy.
+   */
+  devices?: readonly `cuda:${number}`[]
+  /**
+   * What is done at load so that the first texts are as fast as later ones. `'graphs'` (default): on CUDA, shapes of
+   * batches are captured as CUDA graphs, which takes seconds and some of the card's memory, and launches a batch in
+   * one go; `info.notes` says what it took. `'eager'`: every batch is launched kernel by kernel. On a CPU there is
+   * nothing to capture, and both mean the same.
+   */
+  warmup?: 'graphs' | 'eager'
+  /**
+   * The shapes to capture instead of those that this library chooses: a batch uses the smallest that has room for its
+   * tokens, its rows and its longest row, and runs eagerly where none has.
+   *
+   * @example
+   * ```ts
+   * const graph_buckets = [{ tokens: 64, rows: 1, longest: 64 }, { tokens: 4096, rows: 256, longest: 128 }]
+   * ```
+   */
+  graph_buckets?: readonly GraphBucket[]
   /** Folder of a libtorch to use, instead of the one that would be found. */
   libtorch?: string
   /**
    * Tokens that go through the model together. Default: 1,024 on the CPU, where a larger batch is no faster per token and
-   * a smaller one lets others in sooner; 16,384 on CUDA, which needs more to be full.
+   * a smaller one lets others in sooner; 16,384 on CUDA, which needs more to be full. CUDA graphs are captured for batches of
+   * up to so many tokens, or 16,384.
    */
   max_batch_tokens?: number
   /**

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define ELECTRA_CORE_VERSION 1u
+#define ELECTRA_CORE_VERSION 2u
 
 enum {
   ELECTRA_OK = 0,
@@ -48,6 +48,14 @@ enum { ELECTRA_CHECKPOINT = 0, ELECTRA_ARCHIVE = 1 };
 /* Chosen by the addon half, which reads the CPU; the core never guesses. */
 enum { ELECTRA_DTYPE_AUTO = 0, ELECTRA_FP32 = 1, ELECTRA_BF16 = 2, ELECTRA_FP16 = 3, ELECTRA_INT8 = 4 };
 
+/* On CUDA: ELECTRA_WARMUP_GRAPHS captures shapes as CUDA graphs at load, ELECTRA_WARMUP_EAGER none. */
+enum { ELECTRA_WARMUP_GRAPHS = 0, ELECTRA_WARMUP_EAGER = 1 };
+
+/* A shape to capture: batches of up to so many tokens and rows, and no row longer than `longest`. */
+typedef struct electra_bucket {
+  int32_t tokens, rows, longest;
+} electra_bucket;
+
 typedef struct electra_load_spec {
   int32_t kind;
   int32_t dtype;
@@ -57,6 +65,10 @@ typedef struct electra_load_spec {
   const char* path;   /* UTF-8 */
   const char* config; /* config.json as text */
   const char* device; /* "auto", "cpu", "cuda", "cuda:N" */
+  int32_t warmup;
+  int32_t max_batch_tokens;      /* the largest batch that will come often: the ladder's top */
+  const electra_bucket* buckets; /* what to capture instead of the ladder; NULL with num_buckets 0 */
+  size_t num_buckets;
 } electra_load_spec;
 
 typedef struct electra_model electra_model; /* opaque */
@@ -72,7 +84,7 @@ typedef struct electra_model_info {
   int32_t max_position_embeddings;
   int32_t threads;
   int32_t mixes_lengths;
-  int32_t reserved;
+  int32_t overlaps; /* begin, finished and finish may be called */
   uint64_t memory;
   char notes[2048]; /* lines ended by \n */
 } electra_model_info;
@@ -108,6 +120,14 @@ typedef struct electra_core {
   /* Writes rows x num_labels floats, row-major. */
   int32_t (*forward)(electra_model* model, const electra_batch* batch, const electra_stop* stop,
                      float* logits, electra_error* error);
+
+  /* The same in parts, for models that overlap: a second batch may begin before the first is finished, and
+   * they finish in the order in which they began. `batch` is read by begin alone. Nothing of it but finish
+   * waits. */
+  int32_t (*begin)(electra_model* model, const electra_batch* batch, const electra_stop* stop,
+                   int32_t* ticket, electra_error* error);
+  int32_t (*finished)(electra_model* model, int32_t ticket, int32_t* finished, electra_error* error);
+  int32_t (*finish)(electra_model* model, int32_t ticket, float* logits, electra_error* error);
 
   void (*free_model)(electra_model* model);
 

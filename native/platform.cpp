@@ -377,6 +377,24 @@ void release_freed_memory() {
 #endif
 }
 
+std::string folder_of(const void* address) {
+  std::filesystem::path path;
+#ifdef _WIN32
+  HMODULE module = nullptr;
+  constexpr DWORD kFlags =
+      GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
+  wchar_t name[32768];
+  if (!GetModuleHandleExW(kFlags, static_cast<LPCWSTR>(address), &module)) return "";
+  path = std::wstring(name, GetModuleFileNameW(module, name, 32768));
+#else
+  Dl_info info = {};
+  if (dladdr(address, &info) == 0 || info.dli_fname == nullptr) return "";
+  path = info.dli_fname;
+#endif
+  const std::u8string folder = path.parent_path().u8string();
+  return std::string(folder.begin(), folder.end());
+}
+
 void exit_without_destructors() {
 #ifdef __GLIBC__
   // Handlers run last in, first out, so this one comes before the destructors of every library open by now.

@@ -40,6 +40,9 @@ class Library {
 // The file name of a library on this system: "torch" gives libtorch.so, libtorch.dylib or torch.dll.
 std::string library_file(const std::string& name);
 
+// The folder of the library or program that holds this address; "" where it cannot be told.
+std::string folder_of(const void* address);
+
 // A whole file mapped for reading. Throws std::bad_alloc where there is no room for it.
 class MappedFile {
  public:

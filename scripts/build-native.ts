@@ -37,7 +37,7 @@ function coreName(minor: string): string {
 async function fingerprint(libtorch: Libtorch): Promise<string> {
   const hash = createHash('sha256')
   const sources = readdirSync(join(ROOT, 'native'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.(h|cpp)$/.test(name))
+    .filter((name) => /\.(h|cpp|cmake)$/.test(name))
     .map((name) => join('native', name))
     .sort()
   for (const name of ['CMakeLists.txt', ...sources]) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <mutex>
+#include <thread>
 
 #include "platform.h"
 
@@ -114,6 +115,21 @@ electra_load_spec plain(const LoadSpec& spec) {
   plain.path = spec.path.c_str();
   plain.config = spec.config.c_str();
   plain.device = spec.device.c_str();
+  plain.warmup = spec.warmup;
+  plain.max_batch_tokens = spec.max_batch_tokens;
+  plain.buckets = spec.graph_buckets.data();
+  plain.num_buckets = spec.graph_buckets.size();
+  return plain;
+}
+
+electra_batch plain(const Batch& batch) {
+  check_lengths(batch);
+  electra_batch plain = {};
+  plain.input_ids = batch.input_ids.data();
+  plain.cu_seqlens = batch.cu_seqlens.data();
+  plain.token_type_ids = batch.token_type_ids ? batch.token_type_ids->data() : nullptr;
+  plain.total_tokens = static_cast<int64_t>(batch.input_ids.size());
+  plain.rows = static_cast<int64_t>(batch.cu_seqlens.size()) - 1;
   return plain;
 }
 
@@ -244,21 +260,40 @@ electra_model_info CoreModel::load(const LoadSpec& spec, const electra_stop& sto
   info.device[sizeof(info.device) - 1] = '\0';
   info.notes[sizeof(info.notes) - 1] = '\0';
   num_labels_ = static_cast<size_t>(info.num_labels);
+  overlaps_ = info.overlaps != 0;
   return info;
 }
 
 std::vector<float> CoreModel::forward(const Batch& batch, const electra_stop& stop) {
-  check_lengths(batch);
-  electra_batch plain = {};
-  plain.input_ids = batch.input_ids.data();
-  plain.cu_seqlens = batch.cu_seqlens.data();
-  plain.token_type_ids = batch.token_type_ids ? batch.token_type_ids->data() : nullptr;
-  plain.total_tokens = static_cast<int64_t>(batch.input_ids.size());
-  plain.rows = static_cast<int64_t>(batch.cu_seqlens.size()) - 1;
-  std::vector<float> logits(static_cast<size_t>(plain.rows) * num_labels_);
-  call_core("FORWARD_FAILED", [&](electra_error* error) {
-    return core_->forward(model_, &plain, &stop, logits.data(), error);
-  });
+  const electra_batch rows = plain(batch);
+  std::vector<float> logits(static_cast<size_t>(rows.rows) * num_labels_);
+  call_core("FORWARD_FAILED",
+            [&](electra_error* error) { return core_->forward(model_, &rows, &stop, logits.data(), error); });
+  return logits;
+}
+
+int32_t CoreModel::begin(const Batch& batch, const electra_stop& stop) {
+  const electra_batch rows = plain(batch);
+  int32_t ticket = 0;
+  call_core("FORWARD_FAILED",
+            [&](electra_error* error) { return core_->begin(model_, &rows, &stop, &ticket, error); });
+  return ticket;
+}
+
+std::vector<float> CoreModel::finish(int32_t ticket, const Batch& batch, const electra_stop& stop) {
+  // A device is done in a millisecond or a few; sleeping would cost more than it saves.
+  for (int32_t finished = 0; finished == 0;) {
+    meanwhile_();
+    call_core("FORWARD_FAILED",
+              [&](electra_error* error) { return core_->finished(model_, ticket, &finished, error); });
+    if (finished != 0) break;
+    // A device that hangs says so never.
+    if (stop.requested(stop.context) != 0) throw Fault("CLOSED", "the model was closed while it ran");
+    std::this_thread::yield();
+  }
+  std::vector<float> logits((batch.cu_seqlens.size() - 1) * num_labels_);
+  call_core("FORWARD_FAILED",
+            [&](electra_error* error) { return core_->finish(model_, ticket, logits.data(), error); });
   return logits;
 }
 

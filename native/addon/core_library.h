@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -36,6 +37,9 @@ struct LoadSpec {
   std::string path;
   std::string config;
   std::string device;
+  int32_t warmup = ELECTRA_WARMUP_GRAPHS;
+  int32_t max_batch_tokens = 16384;
+  std::vector<electra_bucket> graph_buckets;  // none: the core chooses
 };
 
 // Packed rows, the addon's own copy of what the caller passed.
@@ -77,10 +81,21 @@ class CoreModel {
   // Logits, rows x num_labels.
   std::vector<float> forward(const Batch& batch, const electra_stop& stop);
 
+  // The same in two parts, where the model `overlaps`: the device works on a batch that has begun while
+  // another one is waited for. At most two are under way, and they finish in the order in which they began.
+  bool overlaps() const { return overlaps_; }
+  int32_t begin(const Batch& batch, const electra_stop& stop);
+  // What was begun is left to the device where a stop is asked for.
+  std::vector<float> finish(int32_t ticket, const Batch& batch, const electra_stop& stop);
+  // Called again and again while finish waits.
+  void while_waiting(std::function<void()> meanwhile) { meanwhile_ = std::move(meanwhile); }
+
  private:
   const electra_core* core_ = nullptr;
   electra_model* model_ = nullptr;
   size_t num_labels_ = 0;
+  bool overlaps_ = false;
+  std::function<void()> meanwhile_ = [] {};
 };
 
 }  // namespace electra

@@ -33,6 +33,7 @@ struct Job {
   uint64_t call = 0;
   InferenceThread::Work work;
   InferenceThread::After after = InferenceThread::After::kGoOn;
+  InferenceThread::Prepare prepare;
 };
 
 Result result_of(const InferenceThread::Work& work, CoreModel& model, const electra_stop& stop) {
@@ -109,11 +110,11 @@ InferenceThread::~InferenceThread() {
   if (thread_.joinable()) thread_.detach();
 }
 
-InferenceThread::Taken InferenceThread::submit(uint64_t call, Work work, After after) {
+InferenceThread::Taken InferenceThread::submit(uint64_t call, Work work, After after, Prepare prepare) {
   const std::lock_guard lock(shared_->mutex);
   if (shared_->lost) return Taken::kLost;
   if (shared_->closing) return Taken::kClosed;
-  shared_->jobs.push_back({call, std::move(work), after});
+  shared_->jobs.push_back({call, std::move(work), after, std::move(prepare)});
   shared_->changed.notify_all();
   return Taken::kYes;
 }
@@ -179,6 +180,13 @@ void InferenceThread::run(const std::shared_ptr<Shared>& shared) {
       &shared->stop_requested};
   {
     CoreModel model;
+    model.while_waiting([&] {
+      std::unique_lock lock(shared->mutex);
+      if (shared->jobs.empty()) return;
+      const Prepare prepare = std::exchange(shared->jobs.front().prepare, nullptr);
+      lock.unlock();
+      if (prepare) prepare(model, stop);
+    });
     for (;;) {
       std::unique_lock lock(shared->mutex);
       shared->changed.wait(lock, [&] { return shared->closing || !shared->jobs.empty(); });

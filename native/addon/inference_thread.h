@@ -50,6 +50,8 @@ class InferenceThread {
  public:
   // Runs on the lane, on its one model; a Fault that it throws is the call's result.
   using Work = std::function<Result(CoreModel& model, const electra_stop& stop)>;
+  // Runs before the work, where the model waits for its device meanwhile, or not at all. Throws nothing.
+  using Prepare = std::function<void(CoreModel& model, const electra_stop& stop)>;
   enum class After { kGoOn, kEndOnFault, kEnd };
   enum class Taken { kYes, kClosed, kLost };
   // The message of UNHEALTHY, for what a lost model did not run.
@@ -68,7 +70,7 @@ class InferenceThread {
 
   // Whether the lane takes the work, or takes none any more: it was closed, or its model is lost. After some
   // work it ends by itself.
-  Taken submit(uint64_t call, Work work, After after = After::kGoOn);
+  Taken submit(uint64_t call, Work work, After after = After::kGoOn, Prepare prepare = nullptr);
   std::optional<Running> running() const;
   // For a call that is taken to hang: where it is still the one that runs, it is rejected now, the model is
   // lost, and nobody waits for the thread but a shutdown. The thread is asked to stop.

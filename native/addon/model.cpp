@@ -156,6 +156,21 @@ LoadSpec load_spec_argument(const Napi::Value& value, const std::string& functio
   const Napi::Value threads = object.Get("threads");
   if (!threads.IsNumber()) refuse(threads, function + ": spec.threads", "a number");
   spec.threads = threads.As<Napi::Number>().DoubleValue();
+  static constexpr const char* kWarmups[] = {"graphs", "eager"};
+  if (const Napi::Value warmup = object.Get("warmup"); !warmup.IsUndefined()) {
+    spec.warmup = choice_argument(warmup, function + ": spec.warmup", kWarmups);
+  }
+  if (const Napi::Value tokens = object.Get("max_batch_tokens"); !tokens.IsUndefined()) {
+    if (!tokens.IsNumber()) refuse(tokens, function + ": spec.max_batch_tokens", "a number");
+    spec.max_batch_tokens = std::max(1, tokens.As<Napi::Number>().Int32Value());
+  }
+  if (const Napi::Value buckets = object.Get("graph_buckets"); !buckets.IsUndefined()) {
+    const std::vector<int32_t> numbers =
+        copy(int32_array_argument(buckets, function + ": spec.graph_buckets"));
+    for (size_t i = 0; i + 2 < numbers.size(); i += 3) {
+      spec.graph_buckets.push_back({numbers[i], numbers[i + 1], numbers[i + 2]});
+    }
+  }
   return spec;
 }
 
@@ -345,6 +360,32 @@ Napi::Value Model::load(const Napi::CallbackInfo& info) {
       });
 }
 
+namespace {
+
+// A batch on the lane, which begins it while the batch before it runs, where the model can do that.
+struct Forward {
+  Batch batch;
+  std::optional<int32_t> ticket;
+  std::optional<Fault> fault;
+
+  void begin(CoreModel& model, const electra_stop& stop) {
+    try {
+      if (model.overlaps()) ticket = model.begin(batch, stop);
+    } catch (const Fault& thrown) {
+      fault.emplace(thrown);
+    }
+  }
+
+  Result run(CoreModel& model, const electra_stop& stop) {
+    if (!model.overlaps()) return model.forward(batch, stop);
+    if (!ticket && !fault) begin(model, stop);
+    if (fault) return *fault;
+    return model.finish(*ticket, batch, stop);
+  }
+};
+
+}  // namespace
+
 Napi::Value Model::forward(const Napi::CallbackInfo& info) {
   const Napi::Int32Array input_ids = int32_array_argument(info[0], "forward: input_ids");
   const Napi::Int32Array cu_seqlens = int32_array_argument(info[1], "forward: cu_seqlens");
@@ -353,14 +394,17 @@ Napi::Value Model::forward(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env())
       .promise(
           [&](uint64_t call) {
-            const auto batch = std::make_shared<Batch>();
-            batch->input_ids = copy(input_ids);
-            batch->cu_seqlens = copy(cu_seqlens);
-            if (has_types) batch->token_type_ids = copy(info[2].As<Napi::Int32Array>());
-            const InferenceThread::Taken taken =
-                lane_->submit(call, [batch](CoreModel& model, const electra_stop& stop) -> Result {
-                  return model.forward(*batch, stop);
-                });
+            const auto forward = std::make_shared<Forward>();
+            forward->batch.input_ids = copy(input_ids);
+            forward->batch.cu_seqlens = copy(cu_seqlens);
+            if (has_types) forward->batch.token_type_ids = copy(info[2].As<Napi::Int32Array>());
+            const InferenceThread::Taken taken = lane_->submit(
+                call,
+                [forward](CoreModel& model, const electra_stop& stop) -> Result {
+                  return forward->run(model, stop);
+                },
+                InferenceThread::After::kGoOn,
+                [forward](CoreModel& model, const electra_stop& stop) { forward->begin(model, stop); });
             if (taken == InferenceThread::Taken::kClosed) throw Fault("CLOSED", "the model is closed");
             if (taken == InferenceThread::Taken::kLost) throw Fault("UNHEALTHY", InferenceThread::kLost);
             return true;

@@ -88,48 +88,45 @@ Body::Body(const ElectraConfig& config, TensorMap& tensors, const Serving& servi
   }
 }
 
-at::Tensor Body::operator()(const Batch& batch, const std::vector<Run>& runs, const Stop& stop) const {
-  at::Tensor x = embed(batch, runs);
+at::Tensor Body::operator()(const Tokens& tokens, const Attention& attention, const Stop& stop) const {
+  at::Tensor x = embed(tokens);
   for (const Layer& layer : layers_) {
     stop.check();
-    x = layer.attention_norm(layer.attention_output(attend(layer.query_key_value(x), runs)).add_(x));
-    x = layer.output_norm(layer.output(activation_.apply(layer.intermediate(x))).add_(x));
+    x = layer.attention_norm(layer.attention_output(attend(layer.query_key_value(x), attention)).add_(x));
+    x = layer.output_norm(layer.output(layer.intermediate(x, activation_)).add_(x));
   }
   return x;
 }
 
-at::Tensor Body::embed(const Batch& batch, const std::vector<Run>& runs) const {
-  std::vector<int32_t> positions(batch.input_ids.size());
-  for (const Run& run : runs) {
-    for (int64_t row = 0; row < run.rows; ++row) {
-      const auto start = positions.begin() + run.first_token + row * run.length;
-      std::iota(start, start + run.length, 0);
-    }
-  }
-  at::Tensor x = look_up(word_embeddings_, index_tensor(batch.input_ids, serving_.device));
-  if (batch.token_type_ids.empty()) {
-    x.add_(token_type_embeddings_[0]);
+at::Tensor Body::embed(const Tokens& tokens) const {
+  at::Tensor x = look_up(word_embeddings_, tokens.input_ids);
+  if (tokens.token_type_ids.defined()) {
+    x.add_(look_up(token_type_embeddings_, tokens.token_type_ids));
   } else {
-    x.add_(look_up(token_type_embeddings_, index_tensor(batch.token_type_ids, serving_.device)));
+    x.add_(token_type_embeddings_[0]);
   }
-  x.add_(look_up(position_embeddings_, index_tensor(positions, serving_.device)));
+  x.add_(look_up(position_embeddings_, tokens.position_ids));
   x = embedding_norm_(x).to(serving_.dtype);
   return embeddings_project_ ? (*embeddings_project_)(x) : x;
 }
 
-// Attention knows rows; everything else only tokens.
-at::Tensor Body::attend(const at::Tensor& query_key_value, const std::vector<Run>& runs) const {
-  std::vector<at::Tensor> contexts;
-  contexts.reserve(runs.size());
-  for (const Run& run : runs) {
-    const std::vector<at::Tensor> parts = query_key_value.narrow(0, run.first_token, run.rows * run.length)
-                                              .view({run.rows, run.length, 3, heads_, head_size_})
-                                              .permute({2, 0, 3, 1, 4})
-                                              .unbind(0);
-    const at::Tensor context = at::scaled_dot_product_attention(parts[0], parts[1], parts[2]);
-    contexts.push_back(context.transpose(1, 2).reshape({run.rows * run.length, heads_ * head_size_}));
+at::Tensor Body::attend(const at::Tensor& query_key_value, const Attention& attention) const {
+  return attention(query_key_value.view({query_key_value.size(0), 3, heads_, head_size_}));
+}
+
+void count_positions(const Batch& batch, std::span<int32_t> positions) {
+  for (int64_t row = 0; row < batch.rows(); ++row) {
+    const auto start = positions.begin() + batch.cu_seqlens[row];
+    std::iota(start, positions.begin() + batch.cu_seqlens[row + 1], 0);
   }
-  return contexts.size() == 1 ? contexts[0] : at::cat(contexts);
+}
+
+Tokens tokens_of(const Batch& batch, at::Device device) {
+  at::Tensor positions = at::empty({batch.total_tokens()}, at::kInt);
+  count_positions(batch, {positions.mutable_data_ptr<int32_t>(), batch.input_ids.size()});
+  Tokens tokens{index_tensor(batch.input_ids, device), positions.to(device), {}};
+  if (!batch.token_type_ids.empty()) tokens.token_type_ids = index_tensor(batch.token_type_ids, device);
+  return tokens;
 }
 
 }  // namespace electra

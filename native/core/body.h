@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/activations.h"
+#include "core/attention.h"
 #include "core/config.h"
 #include "core/engine.h"
 #include "core/layout.h"
@@ -29,13 +31,24 @@ struct LayerNorm {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
+// A batch as int32 tensors on the device that computes, each [tokens].
+struct Tokens {
+  at::Tensor input_ids, position_ids;
+  at::Tensor token_type_ids;  // undefined where all are 0
+};
+
+// `position_ids` of a batch: each row's tokens counted from 0.
+void count_positions(const Batch& batch, std::span<int32_t> positions);
+
+Tokens tokens_of(const Batch& batch, at::Device device);
+
 class Body {
  public:
   // Takes its tensors out of `tensors`, so that no weight is held twice for long.
   Body(const ElectraConfig& config, TensorMap& tensors, const Serving& serving, const Stop& stop);
 
-  // [total_tokens, hidden_size] in the serving dtype.
-  at::Tensor operator()(const Batch& batch, const std::vector<Run>& runs, const Stop& stop) const;
+  // [tokens, hidden_size] in the serving dtype. Only `attention` knows rows; everything else only tokens.
+  at::Tensor operator()(const Tokens& tokens, const Attention& attention, const Stop& stop) const;
 
   uint64_t bytes() const noexcept { return bytes_; }
 
@@ -45,8 +58,8 @@ class Body {
     LayerNorm attention_norm, output_norm;
   };
 
-  at::Tensor embed(const Batch& batch, const std::vector<Run>& runs) const;
-  at::Tensor attend(const at::Tensor& query_key_value, const std::vector<Run>& runs) const;
+  at::Tensor embed(const Tokens& tokens) const;
+  at::Tensor attend(const at::Tensor& query_key_value, const Attention& attention) const;
 
   Serving serving_;
   int64_t heads_, head_size_;

@@ -21,6 +21,8 @@
 #include "core/device.h"
 #include "core/electra_engine.h"
 #include "core/error.h"
+#include "core/gpu/cuda_library.h"
+#include "core/gpu/gpu_engine.h"
 #include "core/json.h"
 #include "core/script_engine.h"
 #include "platform.h"
@@ -79,10 +81,10 @@ int32_t guarded(electra_error* error, int32_t otherwise, const Work& work) noexc
     return ELECTRA_OK;
   } catch (const std::bad_alloc&) {
     return out_of_memory();
-  } catch (const c10::OutOfMemoryError&) {
-    return out_of_memory();
   } catch (const CoreError& e) {
     return report(error, e.code(), e.what());
+  } catch (const c10::OutOfMemoryError&) {
+    return out_of_memory();
   } catch (const platform::Error& e) {
     return report(error, e.not_found() ? ELECTRA_CHECKPOINT_NOT_FOUND : ELECTRA_CHECKPOINT_INVALID, e.what());
   } catch (const std::system_error& e) {
@@ -163,6 +165,21 @@ TensorMap read_checkpoint(const ElectraConfig& config, const char* path, const S
   return checked_tensors(config, read_weights(path, stop));
 }
 
+// The shapes that are captured as graphs at load; none where nothing is to be captured.
+std::vector<Bucket> buckets_of(const electra_load_spec& spec, const ModelLimits& limits) {
+  if (spec.warmup == ELECTRA_WARMUP_EAGER) return {};
+  if (spec.num_buckets == 0) return ladder(spec.max_batch_tokens, limits.max_position_embeddings);
+  std::vector<Bucket> buckets;
+  for (size_t i = 0; i < spec.num_buckets; ++i) {
+    const electra_bucket& bucket = spec.buckets[i];
+    if (bucket.tokens < 1 || bucket.rows < 1 || bucket.longest < 1) {
+      throw CoreError(ELECTRA_INVALID_ARGUMENT, "Each graph's tokens, rows and longest must be at least 1.");
+    }
+    buckets.push_back({bucket.tokens, bucket.rows, bucket.longest});
+  }
+  return in_capture_order(std::move(buckets), limits.max_position_embeddings);
+}
+
 // One row of one token: libraries initialise and kernels are compiled before the first text comes.
 void warm_up(electra_model& model, const Stop& stop) {
   const int32_t ids[] = {0}, offsets[] = {0, 1};
@@ -203,7 +220,17 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
     TensorMap tensors = own ? checked_tensors(config, read_archive_tensors(spec.path))
                             : read_checkpoint(config, spec.path, stop);
     model->limits = config.limits;
-    model->engine = std::make_unique<ElectraEngine>(config, std::move(tensors), serving, threads, stop);
+    const CudaLibrary* cuda = nullptr;
+    std::string why;
+    if (device.device.is_cuda()) cuda = cuda_library(why);
+    if (!why.empty()) add_note("Batches run without CUDA graphs because " + why + ".");
+    if (cuda != nullptr) {
+      model->engine =
+          std::make_unique<GpuEngine>(config, std::move(tensors), type, cuda->make_gpu(device.device.index()),
+                                      buckets_of(spec, config.limits), stop);
+    } else {
+      model->engine = std::make_unique<ElectraEngine>(config, std::move(tensors), serving, threads, stop);
+    }
   }
   add_note(model->engine->note());
   warm_up(*model, stop);
@@ -219,6 +246,7 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
   info->max_position_embeddings = static_cast<int32_t>(model->limits.max_position_embeddings);
   info->threads = threads;
   info->mixes_lengths = model->engine->mixes_lengths() ? 1 : 0;
+  info->overlaps = model->engine->overlaps() ? 1 : 0;
   info->memory = model->engine->memory();
   copy_text(notes, info->notes);
   *out = model.release();
@@ -279,7 +307,7 @@ void core_devices(void (*visit)(void*, const char*, const char*), void* context,
   try {
     reason = cuda_unavailable();
     for (int i = 0; i < cuda_devices(); ++i) {
-      visit(context, ("cuda:" + std::to_string(i)).c_str(), ("CUDA device " + std::to_string(i)).c_str());
+      visit(context, ("cuda:" + std::to_string(i)).c_str(), cuda_description(i).c_str());
     }
   } catch (const std::exception& error) {
     reason = one_sentence(error.what());
@@ -289,6 +317,28 @@ void core_devices(void (*visit)(void*, const char*, const char*), void* context,
     std::memcpy(unavailable, reason.data(), size);
     unavailable[size] = '\0';
   }
+}
+
+// As engine.h has it: a batch under way, for engines that overlap.
+int32_t core_begin(electra_model* model, const electra_batch* batch, const electra_stop* stop,
+                   int32_t* ticket, electra_error* error) {
+  return guarded(error, ELECTRA_FORWARD_FAILED, [&] {
+    const Batch rows = checked(*batch, model->limits);
+    const c10::InferenceMode inference;
+    *ticket = model->engine->begin(rows, Stop(stop));
+  });
+}
+
+int32_t core_finished(electra_model* model, int32_t ticket, int32_t* finished, electra_error* error) {
+  return guarded(error, ELECTRA_FORWARD_FAILED, [&] { *finished = model->engine->finished(ticket) ? 1 : 0; });
+}
+
+int32_t core_finish(electra_model* model, int32_t ticket, float* logits, electra_error* error) {
+  return guarded(error, ELECTRA_FORWARD_FAILED, [&] {
+    const c10::InferenceMode inference;
+    const at::Tensor result = model->engine->finish(ticket);
+    std::memcpy(logits, result.const_data_ptr<float>(), result.nbytes());
+  });
 }
 
 int32_t core_load(const electra_load_spec* spec, const electra_stop* stop, electra_model** model,
@@ -343,6 +393,7 @@ __attribute__((visibility("default")))
   static const electra_core core = {
       ELECTRA_CORE_VERSION,     sizeof(electra_core),         TORCH_VERSION,
       electra::core_devices,    electra::core_load,           electra::core_forward,
+      electra::core_begin,      electra::core_finished,       electra::core_finish,
       electra::core_free_model, electra::core_export_archive, electra::core_read_archive,
   };
   return version == ELECTRA_CORE_VERSION ? &core : nullptr;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/gpu/cuda_library.h"
 
 namespace electra {
 
@@ -17,8 +18,18 @@ int cuda_devices() {
 
 std::string cuda_unavailable() {
   if (cuda_devices() > 0) return "";
-  return at::detail::getCUDAHooks().hasCUDART() ? "no NVIDIA card answers its driver"
-                                                : "this libtorch was built without it";
+  std::string why;
+  const CudaLibrary* library = cuda_library(why);
+  if (library != nullptr) return why_unavailable(library->status());
+  return at::detail::getCUDAHooks().hasCUDART() ? "no NVIDIA card answers its driver" : why;
+}
+
+std::string cuda_description(int index) {
+  std::string why;
+  const CudaLibrary* library = cuda_library(why);
+  if (library == nullptr) return "CUDA device " + std::to_string(index);
+  const CudaStatus status = library->status();
+  return describe(status.cards.at(static_cast<size_t>(index)), status);
 }
 
 ChosenDevice choose_device(const std::string& name) {

@@ -21,4 +21,7 @@ ChosenDevice choose_device(const std::string& name);
 int cuda_devices();
 std::string cuda_unavailable();
 
+// One line about a card.
+std::string cuda_description(int index);
+
 }  // namespace electra

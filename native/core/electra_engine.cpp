@@ -9,6 +9,7 @@ namespace electra {
 ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, const Serving& serving,
                              int threads, const Stop& stop)
     : pooling_(config.pooling),
+      device_(serving.device),
       kernels_(serving.device.is_cpu() ? cpu::kernels_for(serving.dtype) : nullptr) {
   if (kernels_ != nullptr) {
     // The encoder has threads of its own. OpenMP's would come beside them, only to convert weights, and its
@@ -24,7 +25,7 @@ ElectraEngine::ElectraEngine(const ElectraConfig& config, TensorMap tensors, con
 at::Tensor ElectraEngine::forward(const Batch& batch, const Stop& stop) {
   if (encoder_ != nullptr) return (*head_)((*encoder_)(batch, stop)).contiguous();
   const std::vector<Run> runs = batch.runs();
-  const at::Tensor hidden_states = (*body_)(batch, runs, stop);
+  const at::Tensor hidden_states = (*body_)(tokens_of(batch, device_), attention_by_runs(runs), stop);
   return (*head_)(pool(pooling_, hidden_states, runs)).to(at::kCPU).contiguous();
 }
 

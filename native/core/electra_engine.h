@@ -27,6 +27,7 @@ class ElectraEngine final : public Engine {
 
  private:
   Pooling pooling_;
+  at::Device device_;
   // The kernels of our own, where this CPU has them; nullptr elsewhere.
   const cpu::Kernels* kernels_;
   // One of the two.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,12 @@ class Engine {
 
   // [rows, num_labels], fp32, contiguous, on the CPU.
   virtual at::Tensor forward(const Batch& batch, const Stop& stop) = 0;
+  // Where `overlaps`, a second batch may begin before the first is finished; they finish in the order in
+  // which they began. The batch's memory is read by `begin` alone.
+  virtual bool overlaps() const { return false; }
+  virtual int begin(const Batch&, const Stop&) { throw std::logic_error("This engine does not overlap."); }
+  virtual bool finished(int) { throw std::logic_error("This engine does not overlap."); }
+  virtual at::Tensor finish(int) { throw std::logic_error("This engine does not overlap."); }
   virtual uint64_t memory() const = 0;
   virtual bool mixes_lengths() const = 0;
   // Why it runs as it does: one sentence for `info`, or "".

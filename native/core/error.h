@@ -1,6 +1,8 @@
 // What the core throws; core.cpp turns it into a code and a sentence.
 #pragma once
 
+#include <c10/util/Exception.h>
+
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -26,6 +28,12 @@ inline std::string without_traceback(std::string text) {
   if (const size_t last = text.rfind(kMarker); last != std::string::npos)
     text.erase(0, last + kMarker.size());
   return text;
+}
+
+// The same of any exception, without a C++ backtrace either.
+inline std::string reason_of(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  return without_traceback(torch_error != nullptr ? torch_error->what_without_backtrace() : error.what());
 }
 
 // Asked between layers and between tensors, so that a shutdown returns within about one layer.

@@ -28,6 +28,18 @@ at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const std::vec
   return at::cat(pooled);
 }
 
+at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const at::Tensor& cu_seqlens) {
+  if (pooling == Pooling::kCls) {
+    // An empty row at the end begins behind the last token.
+    const at::Tensor first =
+        cu_seqlens.narrow(0, 0, cu_seqlens.size(0) - 1).clamp_max(hidden_states.size(0) - 1);
+    return hidden_states.index_select(0, first).to(at::kFloat);
+  }
+  // `unsafe` leaves out checks of the offsets' values, for which the device would have to be waited for.
+  return at::segment_reduce(hidden_states.to(at::kFloat), pooling == Pooling::kMean ? "mean" : "max",
+                            /*lengths=*/{}, /*indices=*/{}, cu_seqlens, /*axis=*/0, /*unsafe=*/true);
+}
+
 Head::Head(const ElectraConfig& config, TensorMap& tensors, at::Device device) {
   const Serving serving{device, at::kFloat, device.is_cpu() ? cpu::kernels_for(at::kFloat) : nullptr};
   if (config.hidden_activation == "SwishGLU") {

@@ -18,6 +18,10 @@ namespace electra {
 // [total_tokens, size] to [rows, size] in fp32; each row as if it were alone.
 at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const std::vector<Run>& runs);
 
+// The same where only the device knows the rows: `cu_seqlens`, int32 on the device of `hidden_states`, has
+// one more entry than rows come out. What comes of an empty row is undefined.
+at::Tensor pool(Pooling pooling, const at::Tensor& hidden_states, const at::Tensor& cu_seqlens);
+
 class Head {
  public:
   Head(const ElectraConfig& config, TensorMap& tensors, at::Device device);

@@ -23,6 +23,14 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
   return out;
 }
 
+at::Tensor Linear::operator()(const at::Tensor& x, const Activation& activation) const {
+  const bool gelu = activation.act == cpu::Act::kGeluTanh;
+  if (x.is_cuda() && (gelu || activation.act == cpu::Act::kRelu)) {
+    return at::_addmm_activation(bias_, x, weight_.t(), 1, 1, gelu);
+  }
+  return activation.apply((*this)(x));
+}
+
 uint64_t Linear::bytes() const noexcept {
   return packed_ ? packed_->bytes() : weight_.nbytes() + bias_.nbytes();
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "core/activations.h"
 #include "core/cpu/packed_linear.h"
 
 namespace electra {
@@ -18,6 +19,9 @@ class Linear {
   Linear(at::Tensor weight, at::Tensor bias, const cpu::Kernels* kernels);
 
   at::Tensor operator()(const at::Tensor& x) const;
+  // Followed by an activation: one kernel of both where CUDA's matrix library has it as an epilogue. That is
+  // so for ReLU and GELU's tanh approximation; GELU itself it has not.
+  at::Tensor operator()(const at::Tensor& x, const Activation& activation) const;
 
   uint64_t bytes() const noexcept;
 

@@ -141,9 +141,7 @@ void ScriptEngine::probe() {
   } catch (const CoreError&) {
     throw;
   } catch (const std::exception& error) {
-    const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-    const std::string reason =
-        without_traceback(torch_error != nullptr ? torch_error->what_without_backtrace() : error.what());
+    const std::string reason = reason_of(error);
     refuse_move("torch says: " + reason);
     throw CoreError(
         ELECTRA_MODEL_LOAD_FAILED,

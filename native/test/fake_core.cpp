@@ -8,6 +8,8 @@
 //   nan             forward answers NaN
 //   gate:<file>     creates <file>.entered, then waits until <file> exists; ends with ELECTRA_STOPPED at a
 //   stop deaf:<file>     the same, without looking at the stop flag
+// overlap=<file>: the model overlaps. begin adds its code to <file>.begun, a line each, and no
+// batch is finished before <file> exists.
 // Also: on=<id> (forward does what it is told on batches that hold this id only), no_labels=1 (the model says
 // that it has none), and freed=<file>: free_model adds a line to it, "freed" or "another thread". A path of
 // read_archive that holds `fail-<number>` fails with that code, and a library whose own file name holds
@@ -28,12 +30,15 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "core.h"
 
 struct electra_model {
   std::thread::id thread;
   std::map<std::string, std::string> script;
+  std::map<int32_t, std::vector<float>> begun = {};
+  int32_t next_ticket = 0;
 };
 
 namespace {
@@ -108,6 +113,7 @@ int32_t load(const electra_load_spec* spec, const electra_stop* stop, electra_mo
   info->max_position_embeddings = 16;
   info->threads = spec->threads;
   info->mixes_lengths = 1;
+  info->overlaps = script.contains("overlap") ? 1 : 0;
   info->memory = 5'000'000'000;
   std::strcpy(info->notes, "first note\nsecond note\n");
   return ELECTRA_OK;
@@ -138,6 +144,32 @@ int32_t forward(electra_model* model, const electra_batch* batch, const electra_
     if (batch->token_type_ids == nullptr) out[2] = -1;
     if (what == "nan") out[0] = std::nanf("");
   }
+  return ELECTRA_OK;
+}
+
+int32_t begin(electra_model* model, const electra_batch* batch, const electra_stop* stop, int32_t* ticket,
+              electra_error* error) {
+  std::vector<float> logits(static_cast<size_t>(batch->rows) * kLabels);
+  const int32_t code = forward(model, batch, stop, logits.data(), error);
+  std::ofstream(model->script.at("overlap") + ".begun", std::ios::app) << code << '\n';
+  if (code != ELECTRA_OK) return code;
+  if (model->begun.size() == 2) return fail(error, ELECTRA_FORWARD_FAILED, "three batches under way");
+  *ticket = model->next_ticket++;
+  model->begun.emplace(*ticket, std::move(logits));
+  return ELECTRA_OK;
+}
+
+int32_t finished(electra_model* model, int32_t, int32_t* finished, electra_error*) {
+  *finished = std::filesystem::exists(model->script.at("overlap")) ? 1 : 0;
+  return ELECTRA_OK;
+}
+
+int32_t finish(electra_model* model, int32_t ticket, float* logits, electra_error* error) {
+  if (model->begun.empty() || model->begun.begin()->first != ticket) {
+    return fail(error, ELECTRA_FORWARD_FAILED, "finished out of order");
+  }
+  const auto node = model->begun.extract(ticket);
+  std::copy(node.mapped().begin(), node.mapped().end(), logits);
   return ELECTRA_OK;
 }
 
@@ -179,7 +211,7 @@ void devices(void (*visit)(void* context, const char* name, const char* descript
 }
 
 constexpr electra_core kCore = {
-    ELECTRA_CORE_VERSION, sizeof(electra_core), "0.0.0-fake", devices, load, forward,
+    ELECTRA_CORE_VERSION, sizeof(electra_core), "0.0.0-fake", devices, load, forward, begin, finished, finish,
     free_model,           export_archive,       read_archive};
 
 }  // namespace

@@ -101,10 +101,10 @@ class Lane {
   // The number of the call, or 0 where the lane takes no more.
   uint64_t forward(const Batch& batch) {
     const uint64_t call = answers_.next_id();
-    const bool taken = thread_->submit(call, [batch](CoreModel& model, const electra_stop& stop) -> Result {
+    const auto taken = thread_->submit(call, [batch](CoreModel& model, const electra_stop& stop) -> Result {
       return model.forward(batch, stop);
     });
-    return taken ? call : 0;
+    return taken == InferenceThread::Taken::kYes ? call : 0;
   }
 
   void end() {

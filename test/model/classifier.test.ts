@@ -534,7 +534,7 @@ describe('ElectraClassifier.load', () => {
       {
         name: 'TypeError',
         message:
-          "There is no option 'thread'; the options are device, dtype, threads, libtorch, max_batch_tokens, max_queue_tokens, watchdog_ms, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
+          "There is no option 'thread'; the options are device, devices, dtype, threads, libtorch, warmup, graph_buckets, max_batch_tokens, max_queue_tokens, watchdog_ms, revision, cache_dir, local_files_only, token, on_progress, trust, signal.",
       },
     ],
   ]

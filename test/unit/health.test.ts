@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { ElectraError } from '../../lib/errors'
 import { Health } from '../../lib/health'
+import { shareOut } from '../../lib/replicas'
 
 type Answer = number[] | { code: string } | 'never'
 
@@ -192,5 +193,50 @@ describe('health: a batch that cannot be scored, or a model that can score nothi
       await assert.rejects(hung)
       assert.equal(look, undefined)
     })
+  })
+})
+
+describe('health: replicas', () => {
+  const pair = (first: Record<number, Answer>, watchdog_ms?: number) => {
+    const replicas = [watch(first, watchdog_ms), watch({}, watchdog_ms)] as const
+    const forward = shareOut(replicas.map(({ health }) => health.forward))
+    return {
+      replicas,
+      run: (id: number) => forward(Int32Array.of(id), Int32Array.of(0, 1), undefined),
+    }
+  }
+
+  it('asks the one that failed, and leaves the other alone', async () => {
+    const { replicas, run } = pair({ 5: broken, 0: broken })
+    const [failed, fine] = [run(5), run(6)]
+    await assert.rejects(failed, broken)
+    await fine
+    assert.deepEqual(
+      replicas.map(({ model }) => model.batches),
+      [[5, 0], [6]],
+    )
+    assert.deepEqual(
+      replicas.map(({ health }) => health.healthy),
+      [false, true],
+    )
+    assert.deepEqual(
+      replicas.map(({ reasons }) => reasons.map(({ message }) => message)),
+      [[UNHEALTHY_OF_BREAKING], []],
+    )
+  })
+
+  it('gives up the batch that hangs on one, while the other works on', async () => {
+    const { replicas, run } = pair({ 5: 'never' }, 40)
+    const hung = run(5)
+    assert.deepEqual([...(await run(6))], [1, 2])
+    await assert.rejects(hung, broken)
+    assert.deepEqual(
+      replicas.map(({ model }) => model.given_up),
+      [1, 0],
+    )
+    assert.deepEqual(
+      replicas.map(({ health }) => health.healthy),
+      [false, true],
+    )
   })
 })

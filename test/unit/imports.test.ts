@@ -84,7 +84,7 @@ describe('who may import whom', () => {
 
   it('lets only what loads or exports a model, and the command line, use binding, and only binding the native contract', () => {
     assert.deepEqual(
-      offenders(/\/binding$/, /(?:classifier|open-model|export-archive|binding)\.ts|cli\//),
+      offenders(/\/binding$/, /(?:classifier|open-model|replicas|export-archive|binding)\.ts|cli\//),
       [],
     )
     assert.deepEqual(offenders(/\.\.\/binding$/, /lib\/binding\.ts|cli\//), [])
@@ -163,8 +163,8 @@ describe('who may import whom', () => {
           file,
         )
       } else {
-        // The one test program that looks into a TorchScript module, and what feeds the core's readers.
-        if (!/^native\/(?:test\/retarget\.cpp|fuzz\/)/.test(file))
+        // The test programs that look inside the core, and what feeds its readers.
+        if (!/^native\/(?:test\/(?:retarget|gpu_logic|fake_gpu)\.|fuzz\/)/.test(file))
           assert.deepEqual(included.filter(isTorch), [], file)
         if (!/addon\/(?:addon|model)\./.test(file))
           assert.deepEqual(
@@ -174,6 +174,17 @@ describe('who may import whom', () => {
           )
       }
     }
+  })
+
+  it('keeps CUDA in the CUDA library', () => {
+    const isCuda = (path: string): boolean =>
+      /^(?:cu(?:da|blas|dnn)\w*\.h|(?:ATen|c10|torch)\/cuda\/)/.test(path)
+    const users = files('native', /\.(?:h|cpp)$/).filter((file) => includes(file).some(isCuda))
+    assert.ok(users.length > 0)
+    assert.deepEqual(
+      users.filter((file) => !file.startsWith('native/core/cuda/')),
+      [],
+    )
   })
 
   it('keeps TorchScript in the script engine and the archive reader and writer', () => {

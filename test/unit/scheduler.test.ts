@@ -94,6 +94,33 @@ describe('scheduler: rows of all callers into batches', () => {
     )
   })
 
+  it('keeps two batches in flight for each lane, and counts the time of one from when a lane was free', async () => {
+    const fake = new FakeForward()
+    const times: number[] = []
+    const stats = new Stats(10)
+    stats.batch = ({ started }) => times.push(started)
+    const limits = { max_batch_tokens: 10, max_queue_tokens: 1000, mixes_lengths: true, lanes: 2 }
+    const scheduler = new Scheduler(fake.forward, limits, stats)
+    const answers = Promise.all(Array.from({ length: 10 }, () => single(scheduler, 4)))
+    await turn()
+    assert.equal(fake.batches.length, 4)
+    const handed_over = performance.now()
+    fake.batches[1]?.answer()
+    await turn()
+    assert.equal(fake.batches.length, 5)
+    await fake.answerAll()
+    await answers
+    // In the order in which they were answered: the second, the first, and three that waited for a lane.
+    assert.deepEqual(
+      times.map((started) => started > handed_over),
+      [false, false, true, true, true],
+    )
+    assert.deepEqual(
+      times.slice(2),
+      times.slice(2).sort((a, b) => a - b),
+    )
+  })
+
   it('delays a single text by two batches at most, whatever a large call has waiting', async () => {
     const fake = new FakeForward()
     const scheduler = schedule(fake)
