@@ -75,6 +75,8 @@ describe('electra-classifier build', function () {
     const native = join(installedIn(project), 'native')
     rmSync(join(native, 'core'), { recursive: true })
     cpSync(join(ROOT, 'native', 'test', 'fake_core.cpp'), join(native, 'core', 'core.cpp'))
+    const cuda = join('core', 'cuda', 'cuda.cmake')
+    cpSync(join(ROOT, 'native', cuda), join(native, cuda))
     rmSync(join(installedIn(project), 'prebuilds'), { recursive: true })
     const { found } = await findLibtorch(undefined, { for_building: true })
     assert.ok(found)
