@@ -42,9 +42,6 @@
 #include <sched.h>
 #include <sys/syscall.h>
 #endif
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #ifdef __APPLE__
 #include <sys/sysctl.h>
 #endif
@@ -402,12 +399,6 @@ void exit_without_destructors() {
 #ifdef __GLIBC__
   // Handlers run last in, first out, so this one comes before the destructors of every library open by now.
   on_exit([](int status, void*) { _exit(status); }, nullptr);
-#endif
-}
-
-void return_free_memory() {
-#ifdef __GLIBC__
-  malloc_trim(0);
 #endif
 }
 

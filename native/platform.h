@@ -75,8 +75,8 @@ Cpu cpu(const std::string& root = {});
 // Names the calling thread, as `top -H` and debuggers show it; at most 15 characters are kept.
 void name_thread(const std::string& name);
 
-// Gives what was freed, and the allocator keeps for later, back to the system. A no-op where the C library
-// cannot do that.
+// Gives what was freed back to the system, where the C library would keep it: glibc keeps a whole model's
+// weights, once it has seen some freed. A no-op where the C library cannot do that.
 void release_freed_memory();
 
 // Sets a variable of the process's environment where it has none.

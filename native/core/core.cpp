@@ -358,7 +358,7 @@ int32_t core_forward(electra_model* model, const electra_batch* batch, const ele
 
 void core_free_model(electra_model* model) {
   delete model;
-  platform::return_free_memory();
+  platform::release_freed_memory();
 }
 
 int32_t core_export_archive(const electra_load_spec* spec, const char* out, const electra_file* files,
