@@ -86,8 +86,4 @@ void set_default_variable(const char* name, const char* value);
 // static destructor under that thread. A no-op where the C library cannot do that.
 void exit_without_destructors();
 
-// Gives back to the system what was freed, where the C library would keep it: glibc keeps a whole model's
-// weights, once it has seen some freed.
-void return_free_memory();
-
 }  // namespace electra::platform
