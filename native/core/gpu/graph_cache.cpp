@@ -27,7 +27,7 @@ void GraphCache::capture(Gpu& gpu, const std::vector<Bucket>& buckets, const Com
     stop.check();
     try {
       for (int i = captured_.empty() ? kFirstWarmUps : 1; i > 0; --i) compute(bucket);
-      auto captured = std::make_unique<Captured>(bucket, nullptr, at::Tensor());
+      std::unique_ptr<Captured> captured(new Captured{bucket, nullptr, {}});
       captured->graph = gpu.capture([compute, &to = *captured] { to.output = compute(to.bucket); });
       captured_.push_back(std::move(captured));
       buckets_.push_back(bucket);
