@@ -173,7 +173,8 @@ TensorMap read_safetensors(const std::string& path, const Stop& stop) {
     const bool aligned = reinterpret_cast<uintptr_t>(from) % tensor.element_size() == 0;
     if (!aligned) {
       tensor = at::empty(entry.shape, entry.dtype);
-      std::memcpy(tensor.mutable_data_ptr(), from, entry.end - entry.begin);
+      // Of no elements a tensor has no address.
+      if (tensor.numel() > 0) std::memcpy(tensor.mutable_data_ptr(), from, entry.end - entry.begin);
     }
     tensors.emplace(entry.name, std::move(tensor));
   }
