@@ -22,3 +22,42 @@ export function reasonOf(error: unknown): string {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   return (error.message || code || error.name).replace(/\.$/, '')
 }
+
+/**
+ * The body of a file from a place on, given up when it stalls.
+ *
+ * @param seconds until the first bytes, and then the next ones, have to come
+ * @param ask sends the request with these headers, under this signal
+ * @returns `from`: where the bytes do begin, which is 0 where the server knows no ranges; `chunks` throws what the network
+ *   throws, and that nothing came
+ */
+export async function readFrom(
+  from: number,
+  seconds: number,
+  ask: (headers: Record<string, string>, stalled: AbortSignal) => Promise<Response>,
+): Promise<{ from: number; chunks: AsyncIterable<Uint8Array> }> {
+  const stalled = new AbortController()
+  const timer = setTimeout(() => {
+    stalled.abort(new Error(`nothing came for ${seconds} s`))
+  }, seconds * 1000)
+  try {
+    const response = await ask(from > 0 ? { range: `bytes=${from}-` } : {}, stalled.signal)
+    const range = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]
+    return {
+      from: response.status === 206 ? Number(range ?? from) : 0,
+      chunks: (async function* () {
+        try {
+          for await (const chunk of response.body ?? []) {
+            timer.refresh()
+            yield chunk as Uint8Array
+          }
+        } finally {
+          clearTimeout(timer)
+        }
+      })(),
+    }
+  } catch (error) {
+    clearTimeout(timer)
+    throw error
+  }
+}

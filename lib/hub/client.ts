@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { ElectraError } from '../errors'
-import { fetchAnywhere, reasonOf } from '../fetch'
+import { fetchAnywhere, readFrom, reasonOf } from '../fetch'
 import { isSha, tokenFile } from './cache'
 
 /** A file of a repository as the hub describes it. */
@@ -120,37 +120,14 @@ export class HubClient {
     from: number,
   ): Promise<{ from: number; chunks: AsyncIterable<Uint8Array> }> {
     const path = file.split('/').map(encodeURIComponent).join('/')
-    const stalled = new AbortController()
-    const seconds = timeoutOf(BYTES_TIMEOUT)
-    const timer = setTimeout(() => {
-      stalled.abort(new Error(`nothing came for ${seconds} s`))
-    }, seconds * 1000)
-    try {
-      const response = await this.#request(
+    return readFrom(from, timeoutOf(BYTES_TIMEOUT), (headers, stalled) =>
+      this.#request(
         `${this.endpoint}/${this.#id}/resolve/${sha}/${path}`,
-        { headers: from > 0 ? { range: `bytes=${from}-` } : {} },
+        { headers },
         { revision: sha, file },
-        stalled.signal,
-      )
-      const range = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]
-      const body = response.body
-      return {
-        from: response.status === 206 ? Number(range ?? from) : 0,
-        chunks: (async function* () {
-          try {
-            for await (const chunk of body ?? []) {
-              timer.refresh()
-              yield chunk as Uint8Array
-            }
-          } finally {
-            clearTimeout(timer)
-          }
-        })(),
-      }
-    } catch (error) {
-      clearTimeout(timer)
-      throw error
-    }
+        stalled,
+      ),
+    )
   }
 
   /** What the client makes of an answer that is not what a hub sends is no use to anybody. */

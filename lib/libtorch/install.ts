@@ -19,7 +19,7 @@ import { withLock } from '../lock'
 import { CHECKED_MARKER, cacheEntry, cacheFolder, downloadsFolder, verifyEntry, type Manifest } from './cache'
 import { inspectLibtorch, LibtorchError, type Inspected } from './inspect'
 import { makePlan, type Part, type Plan } from './plan'
-import { NoRanges, openFile, openRemote, readFrom, sizeOfRemote, type Patience } from './remote'
+import { NoRanges, openFile, openRemote, readRemote, sizeOfRemote, type Patience } from './remote'
 import type { Variant } from './variants'
 import { notWheel, readWheel, type Wheel, type WheelContents } from './wheel'
 import { openSource, pytorchIndex } from './wheels'
@@ -187,7 +187,7 @@ async function fetchWheel(
     path,
     // Of other bytes under the same name nothing can be gone on from.
     partial: `${path}.${sha256?.slice(0, 12) ?? size}.part`,
-    read: (from) => readFrom(wheel.url, from, patience),
+    read: (from) => readRemote(wheel.url, from, patience),
     signal: patience.signal,
     report: (loaded) => on_progress?.({ doing: 'download', wheel: wheel.name, loaded, total: size }),
   })

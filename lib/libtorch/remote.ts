@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { ElectraError } from '../errors'
-import { fetchAnywhere, proxyOf, reasonOf } from '../fetch'
+import { fetchAnywhere, proxyOf, readFrom, reasonOf } from '../fetch'
 import type { Bytes } from './zip'
 
 /** How a server is waited for. */
@@ -66,40 +66,15 @@ function remedyFor(url: URL): string {
 }
 
 /** A file's bytes from a place on, or from 0 where the server knows no ranges. */
-export async function readFrom(
+export function readRemote(
   url: URL,
   from: number,
   patience: Patience,
 ): Promise<{ from: number; chunks: AsyncIterable<Uint8Array> }> {
-  const stalled = new AbortController()
-  const timer = setTimeout(() => {
-    stalled.abort(new Error(`nothing came for ${patience.stall_ms / 1000} s`))
-  }, patience.stall_ms)
-  const { signal } = patience
-  try {
-    const response = await request(
-      url,
-      { ...patience, signal: signal ? AbortSignal.any([signal, stalled.signal]) : stalled.signal },
-      from > 0 ? { range: `bytes=${from}-` } : {},
-    )
-    const range = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]
-    return {
-      from: response.status === 206 ? Number(range ?? from) : 0,
-      chunks: (async function* () {
-        try {
-          for await (const chunk of response.body ?? []) {
-            timer.refresh()
-            yield chunk as Uint8Array
-          }
-        } finally {
-          clearTimeout(timer)
-        }
-      })(),
-    }
-  } catch (error) {
-    clearTimeout(timer)
-    throw error
-  }
+  const { signal, stall_ms } = patience
+  return readFrom(from, stall_ms / 1000, (headers, stalled) =>
+    request(url, { ...patience, signal: signal ? AbortSignal.any([signal, stalled]) : stalled }, headers),
+  )
 }
 
 /** Bytes of a file on the disk; to be closed. */
