@@ -35,11 +35,21 @@ export interface WordPieceSpec {
 const BEGINNING = 0
 const CONTINUING = 1
 
+/** Of the table: four for a node's edge, and it is half full at most. */
+const NUMBERS_PER_NODE = 8
+/** BERT’s vocabulary has 2.4 nodes for each token. */
+const NODES_PER_TOKEN = 3
+
 /** Vocabulary as a trie over code points. Its edges lie in one open-addressing hash table. */
 class Trie {
   /** Four numbers an edge: node it leaves, code point, node it reaches (0: no edge), token there + 1 (0: none). */
-  private edges_ = new Int32Array(4 * 1024)
+  private edges_: Int32Array
   private nodes_ = 2
+
+  /** @param nodes about how many there will be; so many have room at once */
+  constructor(nodes: number) {
+    this.edges_ = new Int32Array(2 ** Math.ceil(Math.log2(NUMBERS_PER_NODE * Math.max(nodes, 1024))))
+  }
 
   insert(root: number, token: string, id: number): void {
     let node = root
@@ -47,7 +57,7 @@ class Trie {
     for (let at = 0; at < token.length; at++) {
       const code_point = token.codePointAt(at) ?? 0
       if (code_point > 0xffff) at++
-      if (this.nodes_ * 8 > this.edges_.length) this.grow()
+      if (NUMBERS_PER_NODE * this.nodes_ > this.edges_.length) this.grow()
       edge = this.slot(node, code_point)
       if (this.reached(edge) === 0) {
         this.edges_[edge] = node
@@ -102,13 +112,14 @@ const LOOK_CLOSER = -4
 
 /** Equal to Python `tokenizers` id for id; see the tables that its classes come from. */
 export class WordPiece {
-  readonly trie = new Trie()
+  readonly trie: Trie
   readonly ascii = new Int16Array(128)
   /** Added tokens by their first code unit, the longest first. */
   readonly added = new Map<number, { content: string; id: number }[]>()
 
   constructor(readonly spec: WordPieceSpec) {
     const { vocab, added_tokens, continuing_subword_prefix: prefix } = spec
+    this.trie = new Trie(NODES_PER_TOKEN * vocab.size)
     for (const [token, id] of vocab) {
       this.trie.insert(BEGINNING, token, id)
       if (token.startsWith(prefix)) this.trie.insert(CONTINUING, token.slice(prefix.length), id)

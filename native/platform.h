@@ -1,6 +1,7 @@
 // Everything that differs between operating systems, in one place: opening libraries, mapping files, CPU
-// features, and how many CPUs this process may use. platform.cpp is the only file with POSIX and Windows
-// code. Both halves of the addon compile it; it knows neither Node nor torch.
+// features, and how many CPUs this process may use. platform_cpu.cpp, which tells of CPUs, and platform.cpp
+// are the only files with POSIX and Windows code. Both halves of the addon compile them; they know neither
+// Node nor torch.
 #pragma once
 
 #include <cstddef>
@@ -55,6 +56,26 @@ class MappedFile {
 
  private:
   std::span<const std::byte> bytes_;
+};
+
+// Memory straight from the system, so that the C library's heap has no part in it and keeps nothing of it:
+// zero, and not resident before it is written. Throws std::bad_alloc where there is no room for it.
+class Pages {
+ public:
+  // A huge page is as much for the CPU to look up as one of 4 kB, and hardware fetches ahead only within a
+  // page.
+  static constexpr size_t kHuge = size_t{2} << 20;
+
+  // From kHuge on, in huge pages where Linux has them free.
+  explicit Pages(size_t bytes);
+  ~Pages();
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+
+  std::span<std::byte> bytes() const noexcept { return bytes_; }
+
+ private:
+  std::span<std::byte> bytes_;
 };
 
 struct Cpu {

@@ -106,7 +106,7 @@ async function addon(target: string): Promise<string[]> {
         join(headers, 'include'),
       ],
       ...(await linkerOptions(target, headers, scratch)),
-      ...[...sources, join('native', 'platform.cpp')],
+      ...[...sources, join('native', 'platform.cpp'), join('native', 'platform_cpu.cpp')],
     ])
     const path = join(folder, addonName(target))
     copyFileSync(built, path)

@@ -7,7 +7,8 @@ namespace electra {
 Linear::Linear(at::Tensor weight, at::Tensor bias, const cpu::Kernels* kernels) {
   if (kernels != nullptr) {
     cpu::Team alone(1);
-    packed_.emplace(weight, bias, *kernels, alone);
+    cpu::Arena arena(0);
+    packed_.emplace(weight, bias, *kernels, alone, arena);
   } else {
     weight_ = std::move(weight);
     bias_ = std::move(bias);

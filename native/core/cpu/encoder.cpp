@@ -21,6 +21,9 @@ constexpr int64_t kGroupTokens = 128;
 // weights then, where they would all read all of them. From here on by its rows, so that nobody has to wait.
 constexpr int64_t kTokensAlone = 32;
 
+// Of the weights: what is left over at the end of each mapping is at most one huge page that counts as used.
+constexpr size_t kMapping = 64 << 20;
+
 at::ScalarType narrowest(const std::vector<at::Tensor>& weights) {
   const at::ScalarType first = weights[0].scalar_type();
   const bool same = std::all_of(weights.begin(), weights.end(),
@@ -87,12 +90,13 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
       max_length_(config.limits.max_position_embeddings),
       eps_(static_cast<float>(config.layer_norm_eps)),
       act_(encoder_activation(config.hidden_act).act),
-      team_(threads) {
+      team_(threads),
+      memory_(kMapping) {
   const std::string body = config.base_model_prefix + ".";
   const std::string embeddings = body + "embeddings.";
-  word_embeddings_ = take_table(tensors, embeddings + "word_embeddings.weight");
-  position_embeddings_ = take_table(tensors, embeddings + "position_embeddings.weight");
-  token_type_embeddings_ = take_table(tensors, embeddings + "token_type_embeddings.weight");
+  word_embeddings_ = take_embeddings(tensors, embeddings + "word_embeddings.weight");
+  position_embeddings_ = take_embeddings(tensors, embeddings + "position_embeddings.weight");
+  token_type_embeddings_ = take_embeddings(tensors, embeddings + "token_type_embeddings.weight");
   embedding_norm_ = take_norm(tensors, embeddings + "LayerNorm");
   if (embedding_size_ != hidden_size_) {
     embeddings_project_ = take_linear(tensors, {body + "embeddings_project"}, dtype);
@@ -114,8 +118,8 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
   const int64_t tokens = std::max(max_length_, kGroupTokens);
   const int64_t size = element_size(kernels_);
   const int64_t widest = std::max(embedding_size_, hidden_size_);
-  const auto buffer = [tokens](int64_t ld, int64_t element_size) {
-    return Memory(static_cast<size_t>(tokens * ld * element_size));
+  const auto buffer = [&](int64_t ld, int64_t element_size) {
+    return Memory(static_cast<size_t>(tokens * ld * element_size), memory_);
   };
   for (int member = 0; member < team_.size(); ++member) {
     Workspace& work = workspaces_.emplace_back();
@@ -134,10 +138,11 @@ Encoder::Encoder(const ElectraConfig& config, TensorMap& tensors, at::ScalarType
       // largest.
       work.int8_scratch =
           Memory(static_cast<size_t>(std::max({int8_->scratch(embedding_size_), int8_->scratch(hidden_size_),
-                                               int8_->scratch(intermediate_size_)})));
+                                               int8_->scratch(intermediate_size_)})),
+                 memory_);
     }
     work.attend_scratch =
-        Memory(static_cast<size_t>(kernels_.attend_scratch(max_length_, hidden_size_ / heads_)));
+        Memory(static_cast<size_t>(kernels_.attend_scratch(max_length_, hidden_size_ / heads_)), memory_);
   }
 }
 
@@ -149,19 +154,21 @@ at::Tensor Encoder::take(TensorMap& tensors, const std::string& name) const {
   return tensors.extract(name).mapped().contiguous();
 }
 
-at::Tensor Encoder::take_table(TensorMap& tensors, const std::string& name) {
-  at::Tensor table = take(tensors, name).clone();
-  bytes_ += table.nbytes();
-  return table;
+Memory Encoder::keep(const at::Tensor& tensor) {
+  Memory memory(tensor.nbytes(), memory_);
+  std::memcpy(memory.get(), tensor.const_data_ptr(), tensor.nbytes());
+  bytes_ += tensor.nbytes();
+  return memory;
+}
+
+Encoder::Embeddings Encoder::take_embeddings(TensorMap& tensors, const std::string& name) {
+  const at::Tensor table = take(tensors, name);
+  return {keep(table), stored_as(table.scalar_type())};
 }
 
 Encoder::LayerNorm Encoder::take_norm(TensorMap& tensors, const std::string& prefix) {
-  const auto vector = [&](const char* name) {
-    return take(tensors, prefix + name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-  };
-  LayerNorm norm{vector(".weight"), vector(".bias")};
-  bytes_ += norm.weight.nbytes() + norm.bias.nbytes();
-  return norm;
+  const auto vector = [&](const char* name) { return keep(take(tensors, prefix + name).to(at::kFloat)); };
+  return {vector(".weight"), vector(".bias")};
 }
 
 PackedLinear Encoder::take_linear(TensorMap& tensors, const std::vector<std::string>& prefixes,
@@ -176,8 +183,8 @@ PackedLinear Encoder::take_linear(TensorMap& tensors, const std::vector<std::str
   if (dtype == at::kHalf && !all_fit_fp16(weights)) dtype = at::kFloat;
   for (at::Tensor& weight : weights) weight = weight.to(dtype == at::kChar ? at::kFloat : dtype);
   const at::Tensor weight = weights.size() == 1 ? weights[0] : at::cat(weights), bias = at::cat(biases);
-  PackedLinear linear = int8_ != nullptr ? PackedLinear(weight, bias, kernels_, *int8_, team_)
-                                         : PackedLinear(weight, bias, kernels_, team_);
+  PackedLinear linear = int8_ != nullptr ? PackedLinear(weight, bias, kernels_, *int8_, team_, memory_)
+                                         : PackedLinear(weight, bias, kernels_, team_, memory_);
   bytes_ += linear.bytes();
   return linear;
 }
@@ -298,8 +305,8 @@ void Encoder::forward(const Run& run) const {
 
 void Encoder::embed(const Run& run) const {
   Workspace& work = run.work;
-  const auto table = [](const at::Tensor& tensor) {
-    return Table{tensor.const_data_ptr(), stored_as(tensor.scalar_type())};
+  const auto table = [](const Embeddings& embeddings) {
+    return Table{embeddings.table.get(), embeddings.stored};
   };
   const Share share(run.tokens(), run.part);
   for (int64_t row = 0; row < run.rows(); ++row) {
@@ -358,8 +365,8 @@ void Encoder::norm(const LayerNorm& norm, const Run& run, int64_t rows, int64_t 
       .lda = work.ld_hidden,
       .rows = share.end - share.first,
       .size = size,
-      .weight = norm.weight.const_data_ptr<float>(),
-      .bias = norm.bias.const_data_ptr<float>(),
+      .weight = norm.weight.as<float>(),
+      .bias = norm.bias.as<float>(),
       .eps = eps_,
       .residual = residual,
   });

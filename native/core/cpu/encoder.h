@@ -39,7 +39,11 @@ class Encoder {
 
  private:
   struct LayerNorm {
-    at::Tensor weight, bias;  // fp32
+    Memory weight, bias;  // fp32
+  };
+  struct Embeddings {
+    Memory table;
+    Stored stored;
   };
   struct Layer {
     PackedLinear query_key_value, attention_output, intermediate, output;
@@ -62,7 +66,9 @@ class Encoder {
   PackedLinear take_linear(TensorMap& tensors, const std::vector<std::string>& prefixes,
                            at::ScalarType dtype);
   LayerNorm take_norm(TensorMap& tensors, const std::string& prefix);
-  at::Tensor take_table(TensorMap& tensors, const std::string& name);
+  Embeddings take_embeddings(TensorMap& tensors, const std::string& name);
+  // A copy with the weights.
+  Memory keep(const at::Tensor& tensor);
 
   std::vector<Group> groups(const Batch& batch, bool together) const;
   void forward(const Run& run) const;
@@ -79,7 +85,8 @@ class Encoder {
   const float eps_;
   const Act act_;
   Team team_;
-  at::Tensor word_embeddings_, position_embeddings_, token_type_embeddings_;
+  Arena memory_;  // for all of it
+  Embeddings word_embeddings_, position_embeddings_, token_type_embeddings_;
   LayerNorm embedding_norm_;
   std::optional<PackedLinear> embeddings_project_;
   std::vector<Layer> layers_;

@@ -29,12 +29,12 @@ Stored stored_as(at::ScalarType dtype) {
 
 template <typename Pack>
 void PackedLinear::lay_out(const at::Tensor& bias, int64_t cols, int64_t depth, int64_t element_size,
-                           Team& team, Pack pack) {
+                           Team& team, Arena& arena, Pack pack) {
   weights_.cols = cols;
   weights_.depth = depth;
   const int64_t width = num_panels() * layout_.panel;
-  panels_ = Memory(static_cast<size_t>(width * filled(depth, layout_.depth_step) * element_size));
-  bias_ = Memory(static_cast<size_t>(width) * sizeof(float));
+  panels_ = Memory(static_cast<size_t>(width * filled(depth, layout_.depth_step) * element_size), arena);
+  bias_ = Memory(static_cast<size_t>(width) * sizeof(float), arena);
   weights_.panels = panels_.get();
   weights_.bias = bias_.as<float>();
   const at::Tensor addends = bias.to(at::kFloat).contiguous();
@@ -48,7 +48,7 @@ void PackedLinear::lay_out(const at::Tensor& bias, int64_t cols, int64_t depth, 
 }
 
 PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels,
-                           Team& team)
+                           Team& team, Arena& arena)
     : kernels_(&kernels), layout_{kernels.panel, kernels.group, kernels.depth_step} {
   const at::Tensor rows = weight.contiguous();
   const int64_t depth = rows.size(1);
@@ -57,7 +57,7 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, con
     pack_column(col, depth, layout_, panels_.as<T>(), [&](int64_t k) { return from[col * depth + k]; });
   };
   // Elements are moved, whatever numbers they are.
-  lay_out(bias, rows.size(0), depth, rows.element_size(), team, [&](int64_t col) {
+  lay_out(bias, rows.size(0), depth, rows.element_size(), team, arena, [&](int64_t col) {
     if (rows.element_size() == sizeof(uint32_t)) {
       pack(static_cast<const uint32_t*>(rows.const_data_ptr()), col);
     } else {
@@ -67,18 +67,18 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, con
 }
 
 PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels,
-                           const Int8Kernels& int8, Team& team)
+                           const Int8Kernels& int8, Team& team, Arena& arena)
     : kernels_(&kernels), int8_(&int8), layout_{int8.panel, int8.group, int8.depth_step} {
   const at::Tensor rows = weight.contiguous();
   const int64_t cols = rows.size(0), depth = rows.size(1);
   const int64_t width = filled(cols, layout_.panel);
-  scales_ = Memory(static_cast<size_t>(width) * sizeof(float));
-  sums_ = Memory(static_cast<size_t>(width) * sizeof(int32_t));
+  scales_ = Memory(static_cast<size_t>(width) * sizeof(float), arena);
+  sums_ = Memory(static_cast<size_t>(width) * sizeof(int32_t), arena);
   weights_.stored = Stored::kInt8;
   weights_.scales = scales_.as<float>();
   weights_.sums = sums_.as<int32_t>();
   const auto* from = rows.const_data_ptr<float>();
-  lay_out(bias, cols, depth, sizeof(int8_t), team, [&](int64_t col) {
+  lay_out(bias, cols, depth, sizeof(int8_t), team, arena, [&](int64_t col) {
     const float* row = from + col * depth;
     float greatest = 0;
     for (int64_t k = 0; k < depth; ++k) greatest = std::max(greatest, std::abs(row[k]));

@@ -27,10 +27,11 @@ class PackedLinear {
  public:
   // `weight` [cols, depth] in the dtype that it is kept in (fp32, fp16 or bf16; what the kernels multiply
   // without expanding it must be of their own), `bias` [cols].
-  PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels, Team& team);
+  PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels, Team& team,
+               Arena& arena);
   // In int8, each column by its own greatest element; `weight` in fp32.
   PackedLinear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels,
-               const Int8Kernels& int8, Team& team);
+               const Int8Kernels& int8, Team& team, Arena& arena);
 
   struct Input {
     const std::byte* a;
@@ -58,7 +59,7 @@ class PackedLinear {
   // Makes room for the panels, and fills them by `pack(first panel, end panel)` on all members of the team.
   template <typename Pack>
   void lay_out(const at::Tensor& bias, int64_t cols, int64_t depth, int64_t element_size, Team& team,
-               Pack pack);
+               Arena& arena, Pack pack);
   int64_t num_panels() const { return (weights_.cols + layout_.panel - 1) / layout_.panel; }
 
   const Kernels* kernels_;
