@@ -90,7 +90,8 @@ export interface LoadOptions extends SourceOptions {
   warmup?: 'graphs' | 'eager'
   /**
    * The shapes to capture instead of those that this library chooses: a batch uses the smallest that has room for its
-   * tokens, its rows and its longest row, and runs eagerly where none has.
+   * tokens, its rows and its longest row, and runs eagerly where none has. An archive whose own forward runs pads, so
+   * there a shape holds `rows` rows of up to `longest` tokens.
    *
    * @example
    * ```ts

@@ -165,19 +165,25 @@ TensorMap read_checkpoint(const ElectraConfig& config, const char* path, const S
   return checked_tensors(config, read_weights(path, stop));
 }
 
-// The shapes that are captured as graphs at load; none where nothing is to be captured.
-std::vector<Bucket> buckets_of(const electra_load_spec& spec, const ModelLimits& limits) {
+// The shapes that are captured as graphs at load; none where nothing is to be captured. An engine that pads
+// has matrices of rows.
+std::vector<Bucket> buckets_of(const electra_load_spec& spec, const ModelLimits& limits, bool pads) {
   if (spec.warmup == ELECTRA_WARMUP_EAGER) return {};
-  if (spec.num_buckets == 0) return ladder(spec.max_batch_tokens, limits.max_position_embeddings);
+  const int64_t max_length = limits.max_position_embeddings;
+  if (spec.num_buckets == 0) {
+    return pads ? padded_ladder(spec.max_batch_tokens, max_length)
+                : ladder(spec.max_batch_tokens, max_length);
+  }
   std::vector<Bucket> buckets;
   for (size_t i = 0; i < spec.num_buckets; ++i) {
     const electra_bucket& bucket = spec.buckets[i];
     if (bucket.tokens < 1 || bucket.rows < 1 || bucket.longest < 1) {
       throw CoreError(ELECTRA_INVALID_ARGUMENT, "Each graph's tokens, rows and longest must be at least 1.");
     }
-    buckets.push_back({bucket.tokens, bucket.rows, bucket.longest});
+    const int64_t longest = std::min<int64_t>(bucket.longest, max_length);
+    buckets.push_back({pads ? bucket.rows * longest : bucket.tokens, bucket.rows, longest});
   }
-  return in_capture_order(std::move(buckets), limits.max_position_embeddings);
+  return in_capture_order(std::move(buckets), max_length);
 }
 
 // One row of one token: libraries initialise and kernels are compiled before the first text comes.
@@ -205,14 +211,23 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
   };
   add_note(device.note);
   add_note(dtype.note);
+  const CudaLibrary* cuda = nullptr;
+  std::string why;
+  if (device.device.is_cuda()) cuda = cuda_library(why);
+  if (!why.empty()) add_note("Batches run without CUDA graphs because " + why + ".");
   if (script) {
     model->limits = parse_limits(spec.config);
-    auto engine = std::make_unique<ScriptEngine>(spec.path, model->limits, device.device, type);
+    auto engine =
+        cuda == nullptr
+            ? std::make_unique<ScriptEngine>(spec.path, model->limits, device.device, type)
+            : std::make_unique<ScriptEngine>(spec.path, model->limits, cuda->make_gpu(device.device.index()),
+                                             type, buckets_of(spec, model->limits, true), stop);
     add_note("The engine is the archive's own forward because electra-classifier did not export it.");
-    add_note(engine->note());
     model->engine = std::move(engine);
     if (!model->engine->mixes_lengths()) {
-      add_note("Rows of unequal length are scored apart because padding changes what this archive gives.");
+      add_note(std::string("Rows of unequal length are scored apart") +
+               (cuda == nullptr ? "" : ", and without CUDA graphs,") +
+               " because padding changes what this archive gives.");
     }
   } else {
     const ElectraConfig config = parse_electra_config(spec.config);
@@ -220,14 +235,10 @@ void load(const electra_load_spec& spec, const Stop& stop, electra_model** out, 
     TensorMap tensors = own ? checked_tensors(config, read_archive_tensors(spec.path))
                             : read_checkpoint(config, spec.path, stop);
     model->limits = config.limits;
-    const CudaLibrary* cuda = nullptr;
-    std::string why;
-    if (device.device.is_cuda()) cuda = cuda_library(why);
-    if (!why.empty()) add_note("Batches run without CUDA graphs because " + why + ".");
     if (cuda != nullptr) {
       model->engine =
           std::make_unique<GpuEngine>(config, std::move(tensors), type, cuda->make_gpu(device.device.index()),
-                                      buckets_of(spec, config.limits), stop);
+                                      buckets_of(spec, config.limits, false), stop);
     } else {
       model->engine = std::make_unique<ElectraEngine>(config, std::move(tensors), serving, threads, stop);
     }

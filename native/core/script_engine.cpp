@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/checkpoint/load_module.h"
+#include "core/gpu/on_card.h"
 
 namespace electra {
 
@@ -46,6 +47,12 @@ at::IValue find_logits(const at::IValue& output) {
   return output;
 }
 
+// The card must be this thread's before anything is loaded onto it.
+c10::Device entered(Gpu& gpu) {
+  gpu.enter();
+  return gpu.device();
+}
+
 }  // namespace
 
 void prepare_interpreter() {
@@ -62,13 +69,40 @@ ScriptEngine::ScriptEngine(const std::string& path, const ModelLimits& limits, c
   probe();
 }
 
+ScriptEngine::ScriptEngine(const std::string& path, const ModelLimits& limits, std::unique_ptr<Gpu> gpu,
+                           at::ScalarType dtype, const std::vector<Bucket>& buckets, const Stop& stop)
+    : gpu_(std::move(gpu)),
+      path_(path),
+      limits_(limits),
+      device_(entered(*gpu_)),
+      dtype_(dtype),
+      module_(on_card(*gpu_, [&] { return load_module(path, device_); })) {
+  on_card(*gpu_, [&] {
+    check_signature();
+    origin_ = retarget(module_, device_, dtype);
+    probe();
+    if (buckets.empty() || !mixes_lengths_) return;
+    graphs_.emplace(
+        *gpu_, buckets,
+        [this](const at::Tensor& ids, const at::Tensor& mask) { return run_module(ids, mask); },
+        limits_.pad_token_id, limits_.vocab_size, tolerance(), stop);
+  });
+}
+
+ScriptEngine::~ScriptEngine() {
+  if (gpu_) gpu_->enter();
+}
+
 std::string ScriptEngine::note() const {
   std::string from;
   const auto add = [&from](const std::string& name) { from += (from.empty() ? "" : " and ") + name; };
   for (const std::string& device : origin_.devices) add(device);
   if (origin_.names_dtype) add(spell(origin_.dtype));
-  return from.empty() ? ""
-                      : "The archive's code names " + from + " and runs on " + place() + " all the same.";
+  std::string note;
+  if (!from.empty()) note = "The archive's code names " + from + " and runs on " + place() + " all the same.";
+  if (!graphs_) return note;
+  if (!note.empty()) note.push_back('\n');
+  return note.append(graphs_->note());
 }
 
 std::string ScriptEngine::place() const { return device_.str() + " in " + spell(dtype_); }
@@ -80,6 +114,14 @@ uint64_t ScriptEngine::memory() const {
 }
 
 at::Tensor ScriptEngine::forward(const Batch& batch, const Stop& stop) {
+  if (!gpu_) return run_all(batch, stop);
+  return on_card(*gpu_, [&] {
+    gpu_->enter();
+    return run_all(batch, stop);
+  });
+}
+
+at::Tensor ScriptEngine::run_all(const Batch& batch, const Stop& stop) {
   const std::vector<Run> runs = batch.runs();
   const Run* begin = runs.data();
   const Run* const end = begin + runs.size();
@@ -151,14 +193,13 @@ void ScriptEngine::probe() {
             "export the checkpoint with electra-classifier export. torch says: " + reason);
   }
   if (!together.isfinite().all().item<bool>()) refuse_move("its logits are not numbers there");
-  const double tolerance = dtype_ == at::kFloat ? 1e-4 : 5e-2;
-  if (!at::allclose(alone, again, tolerance, tolerance, /*equal_nan=*/true)) {
+  if (!at::allclose(alone, again, tolerance(), tolerance(), /*equal_nan=*/true)) {
     throw CoreError(ELECTRA_CHECKPOINT_INVALID,
                     path_ +
                         " cannot be used: forward gives other logits for the same row each time, as with " +
                         "dropout; call model.eval() before tracing it.");
   }
-  mixes_lengths_ = at::allclose(alone, together, tolerance, tolerance);
+  mixes_lengths_ = at::allclose(alone, together, tolerance(), tolerance());
 }
 
 void ScriptEngine::refuse_move(const std::string& reason) const {
@@ -188,7 +229,14 @@ at::Tensor ScriptEngine::run_padded(const Batch& batch, const Run* begin, const 
       std::fill_n(real, run->length, 1);
     }
   }
-  return checked_logits(module_.forward({ids.to(device_), mask.to(device_)}), rows);
+  at::Tensor logits;
+  if (graphs_) logits = (*graphs_)(ids, mask);
+  if (!logits.defined()) logits = run_module(ids.to(device_), mask.to(device_));
+  return logits.to(at::kCPU).contiguous();
+}
+
+at::Tensor ScriptEngine::run_module(const at::Tensor& ids, const at::Tensor& mask) {
+  return checked_logits(module_.forward({ids, mask}), ids.size(0));
 }
 
 at::Tensor ScriptEngine::checked_logits(const at::IValue& output, int64_t rows) const {
@@ -213,7 +261,7 @@ at::Tensor ScriptEngine::checked_logits(const at::IValue& output, int64_t rows) 
             expected +
             "; trace it with dynamic shapes, or export the checkpoint with electra-classifier export.");
   }
-  return tensor.to(at::kCPU, at::kFloat).contiguous();
+  return tensor.to(at::kFloat);
 }
 
 }  // namespace electra

@@ -20,6 +20,7 @@ struct FakeCard {
   // The n-th of these from 1 on fails, with what is asked for here.
   std::vector<int> out_of_memory_at_captures;
   int fail_capture = 0, fail_replay = 0;
+  bool frozen = false;  // replays change nothing, as where a capture holds on to what should be computed anew
   int out_of_memory_at_attention = 0, attentions = 0;
   std::string fatal;
 };
@@ -35,7 +36,7 @@ class FakeGraph final : public Graph {
     if (++card_.replays == card_.fail_replay || !card_.fatal.empty()) {
       throw std::runtime_error("the replay failed");
     }
-    work_();
+    if (!card_.frozen) work_();
   }
 
  private:

@@ -2,12 +2,13 @@
 // is staged, graphs that are captured, replayed, missed and given up, errors; and that the packed algorithm
 // gives the electra engine's logits.
 //
-//   electra_gpu_logic CHECKPOINT...     folders with config.json and model.safetensors
+//   electra_gpu_logic FOLDER...     with config.json and model.safetensors, or an archive model.pt
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -20,6 +21,7 @@
 #include "core/gpu/gpu_engine.h"
 #include "core/gpu/ladder.h"
 #include "core/gpu/staging.h"
+#include "core/script_engine.h"
 #include "fake_gpu.h"
 
 namespace electra::test {
@@ -152,7 +154,7 @@ void test_graph_cache() {
     const GraphCache::Captured* found = cache.find({20, 2, 10});
     check(found != nullptr && found->bucket == buckets[1], "a batch finds its graph");
     check(cache.find({65, 1, 1}) == nullptr && cache.hits() == 1 && cache.misses() == 1, "a miss is counted");
-    if (found != nullptr) cache.give_up(*found);
+    if (found != nullptr) cache.give_up(*found, "it was wrong");
     found = cache.find({20, 2, 10});
     check(cache.size() == 2 && found != nullptr && found->bucket == buckets[0],
           "one that was given up is not found again");
@@ -203,13 +205,39 @@ void test_graph_cache() {
   check(GraphCache().note().empty(), "eager warm-up has nothing to say");
 }
 
+void test_padded_ladder() {
+  for (const auto& [max_tokens, max_length] :
+       {std::pair{16384, 512}, {1024, 512}, {300, 512}, {16384, 64}, {7, 512}}) {
+    const std::vector<Bucket> buckets = padded_ladder(max_tokens, max_length);
+    const std::string name =
+        "padded ladder of " + std::to_string(max_tokens) + " and " + std::to_string(max_length);
+    for (const Bucket& bucket : buckets) {
+      check(bucket.tokens == bucket.rows * bucket.longest && bucket.tokens <= std::min(max_tokens, 4096) &&
+                bucket.longest <= max_length,
+            name + " has matrices that fit");
+    }
+    check(!buckets.empty() && buckets.size() <= 40,
+          name + " is short enough to be captured while somebody waits");
+    for (int64_t length = 1; length <= std::min(max_tokens, max_length); ++length) {
+      const int64_t index = choose_bucket(buckets, {length, 1, length});
+      check(index >= 0 && buckets[static_cast<size_t>(index)].rows == 1 &&
+                buckets[static_cast<size_t>(index)].longest <= std::max<int64_t>(16, 2 * length),
+            name + " has a shape for each single row");
+    }
+  }
+}
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
 struct Checkpoint {
   ElectraConfig config;
   std::string path;
 
   explicit Checkpoint(const std::string& folder) : path(folder + "/model.safetensors") {
-    std::ifstream file(folder + "/config.json");
-    config = parse_electra_config(std::string(std::istreambuf_iterator<char>(file), {}));
+    config = parse_electra_config(read_text(folder + "/config.json"));
   }
   TensorMap tensors() const { return checked_tensors(config, read_weights(path, Stop(nullptr))); }
   GpuEngine engine(FakeCard& card, const std::vector<Bucket>& buckets) const {
@@ -289,6 +317,87 @@ void test_failures(const std::string& folder) {
   check(contains(lost, "device-side assert triggered") && contains(lost, "restart the process"), lost);
 }
 
+struct Archive {
+  std::string path;
+  ModelLimits limits;
+
+  explicit Archive(const std::string& folder)
+      : path(folder + "/model.pt"), limits(parse_limits(read_text(folder + "/config.json"))) {}
+  ScriptEngine on_cpu() const { return {path, limits, at::Device(at::kCPU), at::kFloat}; }
+  ScriptEngine on(FakeCard& card, const std::vector<Bucket>& buckets) const {
+    return {path, limits, std::make_unique<FakeGpu>(card), at::kFloat, buckets, Stop(nullptr)};
+  }
+};
+
+bool about_equal(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && at::allclose(a, b, 1e-4, 1e-4);
+}
+
+// An archive's own forward, replayed for matrices of padded rows.
+void test_archive(const std::string& folder) {
+  const Archive archive(folder);
+  const Stop stop(nullptr);
+  const std::vector<Bucket> buckets = padded_ladder(128, archive.limits.max_position_embeddings);
+  FakeCard card;
+  ScriptEngine reference = archive.on_cpu(), engine = archive.on(card, buckets);
+  check(engine.mixes_lengths() == reference.mixes_lengths(), folder + ": padding means the same on the card");
+  if (!engine.mixes_lengths()) {
+    check(engine.graphs() == nullptr && card.captures == 0,
+          folder + ": nothing is captured where padding counts");
+    return;
+  }
+  const GraphCache& graphs = engine.graphs()->graphs();
+  check(graphs.size() == buckets.size() &&
+            contains(engine.note(), "Captured " + std::to_string(buckets.size()) + " of "),
+        folder + ": every shape is captured: " + engine.note());
+  std::mt19937 random(11);
+  for (int i = 0; i < 12; ++i) {
+    const Rows rows = random_rows(random, archive.limits, 1 + i % 6, false);
+    check(about_equal(engine.forward(rows.batch(), stop), reference.forward(rows.batch(), stop)),
+          folder + ": graphs give the logits of the archive's forward");
+  }
+  check(graphs.hits() > 0 && graphs.misses() > 0 && graphs.size() == buckets.size(),
+        folder + ": there were hits and misses, and no graph was given up");
+}
+
+void test_archive_failures(const std::string& folder) {
+  const Archive archive(folder);
+  const Stop stop(nullptr);
+  const std::vector<Bucket> buckets = {{64, 2, 32}, {32, 1, 32}};
+  std::mt19937 random(5);
+  const Rows rows = random_rows(random, archive.limits, 1, false);
+  ScriptEngine reference = archive.on_cpu();
+  const at::Tensor expected = reference.forward(rows.batch(), stop);
+  const auto right = [&](ScriptEngine& engine) {
+    return about_equal(engine.forward(rows.batch(), stop), expected);
+  };
+  {
+    FakeCard card;
+    card.frozen = true;
+    ScriptEngine engine = archive.on(card, buckets);
+    check(engine.graphs()->graphs().size() == 0 && right(engine),
+          "graphs that compute nothing anew are given up");
+    check(contains(engine.note(), "Captured 0 of 2") && contains(engine.note(), "others than the forward's"),
+          engine.note());
+  }
+  {
+    FakeCard card;
+    card.fail_capture = 1;
+    ScriptEngine engine = archive.on(card, buckets);
+    check(right(engine) && contains(engine.note(), "run eagerly because operation not permitted"),
+          "a forward that cannot be captured runs eagerly: " + engine.note());
+  }
+  FakeCard card;
+  ScriptEngine engine = archive.on(card, buckets);
+  check(right(engine) && card.replays == 3, "a graph was replayed");
+  card.fail_replay = 4;
+  check(right(engine) && engine.graphs()->graphs().size() == 1,
+        "one whose replay fails is given up, and the next larger serves");
+  card.fatal = "cudaErrorAssert, device-side assert triggered";
+  const std::string lost = thrown(ELECTRA_LOST, [&] { engine.forward(rows.batch(), stop); });
+  check(contains(lost, "restart the process"), lost);
+}
+
 void test_status() {
   CudaStatus status;
   status.runtime = 13000;
@@ -319,9 +428,18 @@ int run(int count, char** arguments) {
   test_staging();
   test_graph_cache();
   test_status();
-  for (int i = 1; i < count; ++i) test_engine(arguments[i]);
-  if (count > 1) test_failures(arguments[1]);
-  std::printf("%d checkpoints, %d failures\n", count - 1, failures);
+  prepare_interpreter();
+  test_padded_ladder();
+  std::vector<std::string> checkpoints, archives;
+  for (int i = 1; i < count; ++i) {
+    const std::string folder = arguments[i];
+    (std::filesystem::exists(folder + "/model.pt") ? archives : checkpoints).push_back(folder);
+  }
+  for (const std::string& folder : checkpoints) test_engine(folder);
+  if (!checkpoints.empty()) test_failures(checkpoints[0]);
+  for (const std::string& folder : archives) test_archive(folder);
+  if (!archives.empty()) test_archive_failures(archives[0]);
+  std::printf("%zu checkpoints, %zu archives, %d failures\n", checkpoints.size(), archives.size(), failures);
   return failures == 0 ? 0 : 1;
 }
 

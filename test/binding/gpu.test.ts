@@ -5,22 +5,29 @@ import { dirname, join } from 'node:path'
 import { addonPath } from '../../lib/binding'
 import { findLibtorch } from '../../lib/libtorch'
 
-const CHECKPOINTS = join(__dirname, '..', 'fixtures', 'checkpoints')
+const FIXTURES = join(__dirname, '..', 'fixtures')
+
+/** Folders of fixtures that have a file. */
+function withFile(folder: string, name: string): string[] {
+  return readdirSync(join(FIXTURES, folder))
+    .map((each) => join(FIXTURES, folder, each))
+    .filter((each) => existsSync(join(each, name)))
+}
 
 describe('the CUDA engine, without a card', () => {
   it('chooses, stages, captures and fails as it should, and gives the logits of the electra engine', async () => {
     const { found } = await findLibtorch()
     assert.ok(found)
-    const checkpoints = readdirSync(CHECKPOINTS)
-      .map((name) => join(CHECKPOINTS, name))
-      .filter((folder) => existsSync(join(folder, 'model.safetensors')))
+    const checkpoints = withFile('checkpoints', 'model.safetensors')
+    // Those with golden logits run as they are.
+    const archives = [...withFile('foreign', 'golden.json'), ...withFile('traces', 'golden.json')]
     const program = join(dirname(addonPath() ?? ''), 'electra_gpu_logic')
-    const { status, stdout, stderr } = spawnSync(program, checkpoints, {
+    const { status, stdout, stderr } = spawnSync(program, [...checkpoints, ...archives], {
       encoding: 'utf8',
       env: { ...process.env, LD_LIBRARY_PATH: found.lib },
     })
     assert.equal(status, 0, stdout + stderr)
-    assert.equal(stdout, `${checkpoints.length} checkpoints, 0 failures\n`)
-    assert.ok(checkpoints.length > 10)
+    assert.equal(stdout, `${checkpoints.length} checkpoints, ${archives.length} archives, 0 failures\n`)
+    assert.ok(checkpoints.length > 10 && archives.length > 5)
   })
 })

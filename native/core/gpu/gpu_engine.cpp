@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/gpu/on_card.h"
 
 namespace electra {
 
@@ -12,8 +13,6 @@ namespace {
 
 // A graph is captured whole; a stop is looked for between one and the next.
 const Stop kNeverStop(nullptr);
-
-std::string megabytes(uint64_t bytes) { return std::to_string(bytes / 1'000'000) + " MB"; }
 
 // The card that the model's weights go to must be this thread's before the first of them does.
 Gpu& entered(Gpu& gpu) {
@@ -23,35 +22,17 @@ Gpu& entered(Gpu& gpu) {
 
 }  // namespace
 
-template <typename Work>
-auto GpuEngine::guarded(const Work& work) {
-  try {
-    return work();
-  } catch (const CoreError&) {
-    throw;
-  } catch (const c10::OutOfMemoryError&) {
-    const GpuMemory memory = gpu_->memory();
-    gpu_->release_memory();
-    throw CoreError(ELECTRA_OUT_OF_MEMORY,
-                    gpu_->device().str() + " had not enough memory: " + megabytes(memory.free) + " of " +
-                        megabytes(memory.total) + " were free, and this process held " +
-                        megabytes(memory.held) + ".");
-  } catch (const std::exception&) {
-    const std::string fatal = gpu_->fatal_error();
-    if (fatal.empty()) throw;
-    throw CoreError(ELECTRA_LOST, gpu_->device().str() + " has failed for the rest of this process (" +
-                                      fatal + "); restart the process.");
-  }
-}
-
 GpuEngine::GpuEngine(const ElectraConfig& config, TensorMap tensors, at::ScalarType dtype,
                      std::unique_ptr<Gpu> gpu, const std::vector<Bucket>& buckets, const Stop& stop)
     : gpu_(std::move(gpu)),
       dtype_(dtype),
       head_size_(config.hidden_size / config.num_attention_heads),
       pooling_(config.pooling),
-      body_(config, tensors, {entered(*gpu_).device(), dtype}, stop),
-      head_(config, tensors, gpu_->device()) {
+      body_(on_card(entered(*gpu_),
+                    [&] {
+                      return Body(config, tensors, {gpu_->device(), dtype}, stop);
+                    })),
+      head_(on_card(*gpu_, [&] { return Head(config, tensors, gpu_->device()); })) {
   for (Slot& slot : slots_) slot.done = gpu_->make_mark();
   capture(buckets, stop);
 }
@@ -62,7 +43,7 @@ std::string GpuEngine::note() const { return graphs_.note(); }
 
 void GpuEngine::capture(const std::vector<Bucket>& buckets, const Stop& stop) {
   if (buckets.empty()) return;
-  guarded([&] {
+  on_card(*gpu_, [&] {
     int64_t size = 0;
     for (const Bucket& bucket : buckets) size = std::max(size, StagingLayout(bucket).size);
     // Zeros are a batch: token 0 everywhere, and only empty rows.
@@ -78,7 +59,7 @@ at::Tensor GpuEngine::forward(const Batch& batch, const Stop& stop) { return fin
 int GpuEngine::begin(const Batch& batch, const Stop& stop) {
   const auto slot = std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; });
   if (slot == slots_.end()) throw CoreError(ELECTRA_FORWARD_FAILED, "Two batches are under way already.");
-  guarded([&] {
+  on_card(*gpu_, [&] {
     gpu_->enter();
     launch(*slot, batch, stop);
     slot->done->set();
@@ -88,13 +69,13 @@ int GpuEngine::begin(const Batch& batch, const Stop& stop) {
 }
 
 bool GpuEngine::finished(int ticket) {
-  return guarded([&] { return slots_.at(static_cast<size_t>(ticket)).done->passed(); });
+  return on_card(*gpu_, [&] { return slots_.at(static_cast<size_t>(ticket)).done->passed(); });
 }
 
 at::Tensor GpuEngine::finish(int ticket) {
   Slot& slot = slots_.at(static_cast<size_t>(ticket));
   slot.busy = false;
-  return guarded([&] {
+  return on_card(*gpu_, [&] {
     slot.done->wait();
     return slot.logits.narrow(0, 0, slot.rows).clone();
   });
@@ -111,9 +92,9 @@ void GpuEngine::launch(Slot& slot, const Batch& batch, const Stop& stop) {
     }
     try {
       logits = run_graph(slot, batch, *captured);
-    } catch (const std::exception&) {
+    } catch (const std::exception& error) {
       if (!gpu_->fatal_error().empty()) throw;
-      graphs_.give_up(*captured);
+      graphs_.give_up(*captured, reason_of(error));
     }
   }
   slot.rows = batch.rows();

@@ -51,9 +51,6 @@ class GpuEngine final : public Engine {
   at::Tensor run_eagerly(Slot& slot, const Batch& batch, const Bucket& shape, const Stop& stop);
   at::Tensor staged(Slot& slot, const Batch& batch, const Bucket& bucket);
   at::Tensor compute(const at::Tensor& input, const Bucket& bucket, const Stop& stop) const;
-  // Runs `work`; what it throws says what it means for the model.
-  template <typename Work>
-  auto guarded(const Work& work);
 
   std::unique_ptr<Gpu> gpu_;  // outlives everything on it
   at::ScalarType dtype_;

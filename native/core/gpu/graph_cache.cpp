@@ -57,7 +57,8 @@ const GraphCache::Captured* GraphCache::find(const Bucket& shape) {
   return captured_[static_cast<size_t>(index)].get();
 }
 
-void GraphCache::give_up(const Captured& captured) {
+void GraphCache::give_up(const Captured& captured, const std::string& why) {
+  if (failure_.empty()) failure_ = why;
   const auto place = std::find_if(captured_.begin(), captured_.end(),
                                   [&](const auto& candidate) { return candidate.get() == &captured; });
   const auto index = place - captured_.begin();

@@ -37,13 +37,14 @@ class GraphCache {
   // The one that wastes least on a batch of this shape; nullptr: a miss, which runs eagerly.
   const Captured* find(const Bucket& shape);
 
-  // A replay failed although the card goes on: batches of its shape use another one or run eagerly from now
-  // on.
-  void give_up(const Captured& captured);
+  // One that is of no use although the card goes on: batches of its shape use another one or run eagerly from
+  // now on. `why` is for the note.
+  void give_up(const Captured& captured, const std::string& why);
 
   // One sentence about what was captured and what was not; "" where nothing was asked for.
   std::string note() const;
 
+  const std::vector<std::unique_ptr<Captured>>& captured() const { return captured_; }
   size_t size() const { return captured_.size(); }
   uint64_t hits() const { return hits_; }
   uint64_t misses() const { return misses_; }

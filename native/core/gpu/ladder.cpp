@@ -12,6 +12,9 @@ constexpr int64_t kTokensPerRow = 16;
 // Attention works in blocks of so many tokens, so a shorter `longest` saves nothing.
 constexpr int64_t kBlock = 128;
 
+// Of a matrix of padded rows that is captured.
+constexpr int64_t kMostPadded = 4096;
+
 auto size_of(const Bucket& bucket) { return std::tuple(bucket.tokens, bucket.rows, bucket.longest); }
 
 int64_t blocks(const Bucket& bucket) { return bucket.rows * ((bucket.longest + kBlock - 1) / kBlock); }
@@ -36,6 +39,19 @@ std::vector<Bucket> ladder(int64_t max_tokens, int64_t max_length) {
     const int64_t rows = std::max<int64_t>(2, tokens / kTokensPerRow);
     if (max_length > kBlock) buckets.push_back({tokens, rows, std::min(tokens, kBlock)});
     buckets.push_back({tokens, rows, std::min(tokens, max_length)});
+  }
+  return in_capture_order(std::move(buckets), max_length);
+}
+
+std::vector<Bucket> padded_ladder(int64_t max_tokens, int64_t max_length) {
+  std::vector<Bucket> buckets;
+  max_tokens = std::min(max_tokens, kMostPadded);
+  const int64_t longest_row = std::min(max_tokens, max_length);
+  for (int64_t length = 16, longest = 0; longest < longest_row; length *= 2) {
+    longest = std::min(length, longest_row);
+    for (int64_t rows = 1; rows <= 32 && rows * longest <= max_tokens; rows *= 2) {
+      buckets.push_back({rows * longest, rows, longest});
+    }
   }
   return in_capture_order(std::move(buckets), max_length);
 }

@@ -21,6 +21,10 @@ struct Bucket {
 // Largest first.
 std::vector<Bucket> ladder(int64_t max_tokens, int64_t max_length);
 
+// The same for an engine that pads: matrices of rows of one length, tokens = rows * longest. Small ones only,
+// which take a card less time than it takes to launch what they run.
+std::vector<Bucket> padded_ladder(int64_t max_tokens, int64_t max_length);
+
 // As they are captured: largest first, so that the smaller find their memory in what the largest took; each
 // once, and none that the model cannot fill.
 std::vector<Bucket> in_capture_order(std::vector<Bucket> buckets, int64_t max_length);
