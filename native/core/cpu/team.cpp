@@ -54,17 +54,25 @@ Team::~Team() { end(); }
 
 void Team::end() {
   ended_.store(true, std::memory_order_relaxed);
-  started_.fetch_add(1, std::memory_order_release);
-  started_.notify_all();
+  start();
   for (std::thread& thread : threads_) thread.join();
+}
+
+// Under the lock, or a member that is about to sleep could miss it. Not std::atomic's own wait, which the
+// libraries of older systems lack.
+void Team::start() {
+  {
+    const std::lock_guard lock(mutex_);
+    started_.fetch_add(1, std::memory_order_release);
+  }
+  changed_.notify_all();
 }
 
 void Team::run(Job job, void* context) {
   job_ = job;
   context_ = context;
   unfinished_.store(size_ - 1, std::memory_order_relaxed);
-  started_.fetch_add(1, std::memory_order_release);
-  if (size_ > 1) started_.notify_all();
+  if (size_ > 1) start();
   job(context, 0);
   for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; ++spins) {
     pause();
@@ -82,7 +90,10 @@ void Team::serve(int member) {
          ++spins) {
       pause();
     }
-    started_.wait(seen, std::memory_order_acquire);
+    if (started_.load(std::memory_order_acquire) == seen) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return started_.load(std::memory_order_acquire) != seen; });
+    }
     if (ended_.load(std::memory_order_relaxed)) return;
     job_(context_, member);
     unfinished_.fetch_sub(1, std::memory_order_release);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -41,11 +43,14 @@ class Team {
 
  private:
   void serve(int member);
+  void start();
   void end();
 
   const int size_;
   Job job_ = nullptr;
   void* context_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable changed_;
   std::atomic<uint32_t> started_{0};  // jobs so far; a member that sees it rise has one to do
   std::atomic<int> unfinished_{0};
   std::atomic<bool> ended_{false};
