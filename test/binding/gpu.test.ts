@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { addonPath } from '../../lib/binding'
+import { join } from 'node:path'
 import { findLibtorch } from '../../lib/libtorch'
+import { testProgram } from './fake'
 
 const FIXTURES = join(__dirname, '..', 'fixtures')
 
@@ -15,13 +15,13 @@ function withFile(folder: string, name: string): string[] {
 }
 
 describe('the CUDA engine, without a card', () => {
-  it('chooses, stages, captures and fails as it should, and gives the logits of the electra engine', async () => {
+  it('chooses, stages, captures and fails as it should, and gives the logits of the electra engine', async function () {
+    const program = testProgram(this, 'electra_gpu_logic')
     const { found } = await findLibtorch()
     assert.ok(found)
     const checkpoints = withFile('checkpoints', 'model.safetensors')
     // Those with golden logits run as they are.
     const archives = [...withFile('foreign', 'golden.json'), ...withFile('traces', 'golden.json')]
-    const program = join(dirname(addonPath() ?? ''), 'electra_gpu_logic')
     const { status, stdout, stderr } = spawnSync(program, [...checkpoints, ...archives], {
       encoding: 'utf8',
       env: { ...process.env, LD_LIBRARY_PATH: found.lib },

@@ -1,12 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import assert from 'node:assert/strict'
-import { dirname, join } from 'node:path'
-import { addonPath } from '../../lib/binding'
+import { testProgram } from './fake'
 
 describe('the CPU kernels', () => {
   it('give what plain loops give, on every instruction set that this CPU has', function () {
-    const program = join(dirname(addonPath() ?? ''), 'electra_kernels')
-    const { status, stdout, stderr } = spawnSync(program, { encoding: 'utf8' })
+    const { status, stdout, stderr } = spawnSync(testProgram(this, 'electra_kernels'), { encoding: 'utf8' })
     console.log(stdout.replace(/^/gm, '    ').trimEnd())
     assert.equal(status, 0, stdout + stderr)
     if (stdout === '') {
