@@ -13,15 +13,9 @@
 #include "platform.h"
 
 #ifdef _WIN32
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <windows.h>
-
 #include <bit>
+
+#include "windows_api.h"
 #endif
 #ifdef __linux__
 #include <sched.h>

@@ -14,10 +14,8 @@ const CHECKPOINTS = join(ROOT, 'test', 'fixtures', 'checkpoints')
 const READ = ['mean-swishglu', 'embeddings-project', 'bert-stock', 'cls-swishglu', 'pytorch-bin-sharded']
 /** The readers with everything that a file may have wrong, on top of the binding's own. */
 const MOCHA: Record<Sanitizer, string[]> = {
-  // What proves the CUDA engine is a program that is not built here.
-  address: ['test/binding/!(gpu).test.ts', 'test/model/bad-*.test.ts', 'test/model/foreign.test.ts'],
-  // The kernels know no threads.
-  thread: ['test/binding/!(kernels|gpu).test.ts'],
+  address: ['test/binding/**/*.test.ts', 'test/model/bad-*.test.ts', 'test/model/foreign.test.ts'],
+  thread: ['test/binding/**/*.test.ts'],
 }
 
 runScript(async () => {

@@ -71,12 +71,14 @@ const watchdog = setTimeout(() => {
   process.exit(1)
 }, LOST_AFTER_MS)
 
+const noCounts = () => ({ scored: 0, unanswered: 0, aborted: 0, closed: 0, closes: 0 })
+
 class Soak {
   readonly #texts: string[] = []
   readonly #expected: string[] = []
   readonly #closed = new WeakSet<ElectraClassifier>()
   #classifier = ElectraClassifier.load()
-  counts = { scored: 0, unanswered: 0, aborted: 0, closed: 0, closes: 0 }
+  counts = noCounts()
 
   /** Makes the texts, and scores each alone. */
   async prepare(): Promise<void> {
@@ -196,7 +198,7 @@ async function main(): Promise<void> {
   const soak = new Soak()
   await soak.prepare()
   for (let i = 0; i < SETTLING.rounds; ++i) await round(soak, SETTLING.texts, true)
-  soak.counts = { scored: 0, unanswered: 0, aborted: 0, closed: 0, closes: 0 }
+  soak.counts = noCounts()
   const start = performance.now()
   const samples: number[] = []
   for (let i = 1; i <= ROUNDS; ++i) {

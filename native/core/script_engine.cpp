@@ -47,12 +47,6 @@ at::IValue find_logits(const at::IValue& output) {
   return output;
 }
 
-// The card must be this thread's before anything is loaded onto it.
-c10::Device entered(Gpu& gpu) {
-  gpu.enter();
-  return gpu.device();
-}
-
 }  // namespace
 
 void prepare_interpreter() {
@@ -64,9 +58,7 @@ void prepare_interpreter() {
 ScriptEngine::ScriptEngine(const std::string& path, const ModelLimits& limits, c10::Device device,
                            at::ScalarType dtype)
     : path_(path), limits_(limits), device_(device), dtype_(dtype), module_(load_module(path, device)) {
-  check_signature();
-  origin_ = retarget(module_, device, dtype);
-  probe();
+  prepare();
 }
 
 ScriptEngine::ScriptEngine(const std::string& path, const ModelLimits& limits, std::unique_ptr<Gpu> gpu,
@@ -74,13 +66,11 @@ ScriptEngine::ScriptEngine(const std::string& path, const ModelLimits& limits, s
     : gpu_(std::move(gpu)),
       path_(path),
       limits_(limits),
-      device_(entered(*gpu_)),
+      device_(gpu_->device()),
       dtype_(dtype),
       module_(on_card(*gpu_, [&] { return load_module(path, device_); })) {
   on_card(*gpu_, [&] {
-    check_signature();
-    origin_ = retarget(module_, device_, dtype);
-    probe();
+    prepare();
     if (buckets.empty() || !mixes_lengths_) return;
     graphs_.emplace(
         *gpu_, buckets,
@@ -115,10 +105,7 @@ uint64_t ScriptEngine::memory() const {
 
 at::Tensor ScriptEngine::forward(const Batch& batch, const Stop& stop) {
   if (!gpu_) return run_all(batch, stop);
-  return on_card(*gpu_, [&] {
-    gpu_->enter();
-    return run_all(batch, stop);
-  });
+  return on_card(*gpu_, [&] { return run_all(batch, stop); });
 }
 
 at::Tensor ScriptEngine::run_all(const Batch& batch, const Stop& stop) {
@@ -135,6 +122,12 @@ at::Tensor ScriptEngine::run_all(const Batch& batch, const Stop& stop) {
     logits.push_back(run_padded(batch, run, run + 1));
   }
   return at::cat(logits);
+}
+
+void ScriptEngine::prepare() {
+  check_signature();
+  origin_ = retarget(module_, device_, dtype_);
+  probe();
 }
 
 void ScriptEngine::check_signature() const {

@@ -37,6 +37,8 @@ class ScriptEngine final : public Engine {
   const ScriptGraphs* graphs() const { return graphs_ ? &*graphs_ : nullptr; }
 
  private:
+  // Checks, moves and probes what was loaded.
+  void prepare();
   void check_signature() const;
   void probe();
   // Throws where the archive runs as it was made, and `reason` is that it was asked to run otherwise.

@@ -14,12 +14,6 @@ namespace {
 // A graph is captured whole; a stop is looked for between one and the next.
 const Stop kNeverStop(nullptr);
 
-// The card that the model's weights go to must be this thread's before the first of them does.
-Gpu& entered(Gpu& gpu) {
-  gpu.enter();
-  return gpu;
-}
-
 }  // namespace
 
 GpuEngine::GpuEngine(const ElectraConfig& config, TensorMap tensors, at::ScalarType dtype,
@@ -28,7 +22,7 @@ GpuEngine::GpuEngine(const ElectraConfig& config, TensorMap tensors, at::ScalarT
       dtype_(dtype),
       head_size_(config.hidden_size / config.num_attention_heads),
       pooling_(config.pooling),
-      body_(on_card(entered(*gpu_),
+      body_(on_card(*gpu_,
                     [&] {
                       return Body(config, tensors, {gpu_->device(), dtype}, stop);
                     })),
@@ -60,7 +54,6 @@ int GpuEngine::begin(const Batch& batch, const Stop& stop) {
   const auto slot = std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; });
   if (slot == slots_.end()) throw CoreError(ELECTRA_FORWARD_FAILED, "Two batches are under way already.");
   on_card(*gpu_, [&] {
-    gpu_->enter();
     launch(*slot, batch, stop);
     slot->done->set();
   });
@@ -83,33 +76,17 @@ at::Tensor GpuEngine::finish(int ticket) {
 
 void GpuEngine::launch(Slot& slot, const Batch& batch, const Stop& stop) {
   const Bucket shape = shape_of(batch);
-  at::Tensor logits;
-  while (!logits.defined()) {
-    const GraphCache::Captured* captured = graphs_.find(shape);
-    if (captured == nullptr) {
-      logits = run_eagerly(slot, batch, shape, stop);
-      break;
-    }
-    try {
-      logits = run_graph(slot, batch, *captured);
-    } catch (const std::exception& error) {
-      if (!gpu_->fatal_error().empty()) throw;
-      graphs_.give_up(*captured, reason_of(error));
-    }
-  }
+  at::Tensor logits = graphs_.run(*gpu_, shape, [&](const Bucket& bucket) {
+    // On one stream: after whatever read it for the batch before.
+    const at::Tensor input = staged(slot, batch, bucket);
+    graph_input_.narrow(0, 0, input.size(0)).copy_(input, /*non_blocking=*/true);
+  });
+  if (!logits.defined()) logits = run_eagerly(slot, batch, shape, stop);
   slot.rows = batch.rows();
   if (!slot.logits.defined() || slot.logits.size(0) < slot.rows) {
     slot.logits = gpu_->host_memory(slot.rows * logits.size(1), at::kFloat).view({slot.rows, -1});
   }
   slot.logits.narrow(0, 0, slot.rows).copy_(logits.narrow(0, 0, slot.rows), /*non_blocking=*/true);
-}
-
-at::Tensor GpuEngine::run_graph(Slot& slot, const Batch& batch, const GraphCache::Captured& captured) {
-  // On one stream: after whatever read it for the batch before.
-  const at::Tensor input = staged(slot, batch, captured.bucket);
-  graph_input_.narrow(0, 0, input.size(0)).copy_(input, /*non_blocking=*/true);
-  captured.graph->replay();
-  return captured.output;
 }
 
 at::Tensor GpuEngine::run_eagerly(Slot& slot, const Batch& batch, const Bucket& shape, const Stop& stop) {

@@ -47,7 +47,6 @@ class GpuEngine final : public Engine {
 
   void capture(const std::vector<Bucket>& buckets, const Stop& stop);
   void launch(Slot& slot, const Batch& batch, const Stop& stop);
-  at::Tensor run_graph(Slot& slot, const Batch& batch, const GraphCache::Captured& captured);
   at::Tensor run_eagerly(Slot& slot, const Batch& batch, const Bucket& shape, const Stop& stop);
   at::Tensor staged(Slot& slot, const Batch& batch, const Bucket& bucket);
   at::Tensor compute(const at::Tensor& input, const Bucket& bucket, const Stop& stop) const;

@@ -57,6 +57,20 @@ const GraphCache::Captured* GraphCache::find(const Bucket& shape) {
   return captured_[static_cast<size_t>(index)].get();
 }
 
+at::Tensor GraphCache::run(Gpu& gpu, const Bucket& shape, const Fill& fill) {
+  while (const Captured* captured = find(shape)) {
+    try {
+      fill(captured->bucket);
+      captured->graph->replay();
+      return captured->output;
+    } catch (const std::exception& error) {
+      if (!gpu.fatal_error().empty()) throw;
+      give_up(*captured, reason_of(error));
+    }
+  }
+  return {};
+}
+
 void GraphCache::give_up(const Captured& captured, const std::string& why) {
   if (failure_.empty()) failure_ = why;
   const auto place = std::find_if(captured_.begin(), captured_.end(),

@@ -37,6 +37,12 @@ class GraphCache {
   // The one that wastes least on a batch of this shape; nullptr: a miss, which runs eagerly.
   const Captured* find(const Bucket& shape);
 
+  // Replays the one for this shape on the inputs that `fill` writes for it, and gives its output, which is
+  // good until the next replay; undefined: a miss. One whose replay fails although the card goes on is given
+  // up. Throws only where the card is lost.
+  using Fill = std::function<void(const Bucket& bucket)>;
+  at::Tensor run(Gpu& gpu, const Bucket& shape, const Fill& fill);
+
   // One that is of no use although the card goes on: batches of its shape use another one or run eagerly from
   // now on. `why` is for the note.
   void give_up(const Captured& captured, const std::string& why);

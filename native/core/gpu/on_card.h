@@ -1,4 +1,4 @@
-// What a failure on a card means for the model that worked on it.
+// Work on a card, and what its failure means for the model that worked on it.
 #pragma once
 
 #include <c10/util/Exception.h>
@@ -10,12 +10,14 @@
 
 namespace electra {
 
-// Runs `work`. Where the card had no memory for it, the error says how much was free, and what the allocator
-// held without need is given back; where the card is lost, that the process must restart.
+// Runs `work` with the card as this thread's. Where the card had no memory for it, the error says how much
+// was free, and what the allocator held without need is given back; where the card is lost, that the process
+// must restart.
 template <typename Work>
 auto on_card(Gpu& gpu, const Work& work) {
   const auto megabytes = [](uint64_t bytes) { return std::to_string(bytes / 1'000'000) + " MB"; };
   try {
+    gpu.enter();
     return work();
   } catch (const CoreError&) {
     throw;

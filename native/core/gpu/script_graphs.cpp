@@ -38,21 +38,13 @@ ScriptGraphs::ScriptGraphs(Gpu& gpu, const std::vector<Bucket>& buckets, Forward
 
 at::Tensor ScriptGraphs::operator()(const at::Tensor& ids, const at::Tensor& mask) {
   const Bucket shape{ids.numel(), ids.size(0), ids.size(1)};
-  while (const GraphCache::Captured* captured = graphs_.find(shape)) {
-    try {
-      return replay(*captured, ids, mask);
-    } catch (const std::exception& error) {
-      if (!gpu_.fatal_error().empty()) throw;
-      graphs_.give_up(*captured, reason_of(error));
-    }
-  }
-  return {};
+  const at::Tensor logits = graphs_.run(gpu_, shape, [&](const Bucket& bucket) { fill(bucket, ids, mask); });
+  return logits.defined() ? logits.narrow(0, 0, ids.size(0)) : logits;
 }
 
-at::Tensor ScriptGraphs::replay(const GraphCache::Captured& captured, const at::Tensor& ids,
-                                const at::Tensor& mask) {
-  const int64_t rows = ids.size(0), length = ids.size(1), size = 2 * captured.bucket.tokens;
-  const auto [all_ids, all_masks] = parts_of(host_, captured.bucket);
+void ScriptGraphs::fill(const Bucket& bucket, const at::Tensor& ids, const at::Tensor& mask) {
+  const int64_t rows = ids.size(0), length = ids.size(1), size = 2 * bucket.tokens;
+  const auto [all_ids, all_masks] = parts_of(host_, bucket);
   all_ids.fill_(pad_token_id_);
   all_masks.fill_(0);
   // A row that is masked whole has no softmax.
@@ -61,8 +53,6 @@ at::Tensor ScriptGraphs::replay(const GraphCache::Captured& captured, const at::
   all_masks.narrow(0, 0, rows).narrow(1, 0, length).copy_(mask);
   // The one who called waits for the logits before the next call, so the host's memory is free again then.
   input_.narrow(0, 0, size).copy_(host_.narrow(0, 0, size), /*non_blocking=*/true);
-  captured.graph->replay();
-  return captured.output.narrow(0, 0, rows);
 }
 
 void ScriptGraphs::check(int64_t vocab_size, double tolerance) {
@@ -74,7 +64,9 @@ void ScriptGraphs::check(int64_t vocab_size, double tolerance) {
     const int64_t length = std::max<int64_t>(1, bucket.longest - 1);
     const at::Tensor ids = at::arange(rows * length, at::kLong).mul(7).add(1).remainder(vocab_size);
     const at::Tensor shaped = ids.view({rows, length}), mask = at::ones({rows, length}, at::kLong);
-    const at::Tensor found = replay(*captured, shaped, mask).to(at::kCPU);
+    fill(bucket, shaped, mask);
+    captured->graph->replay();
+    const at::Tensor found = captured->output.narrow(0, 0, rows).to(at::kCPU);
     const at::Tensor expected = forward_(shaped.to(gpu_.device()), mask.to(gpu_.device())).to(at::kCPU);
     if (!at::allclose(found, expected, tolerance, tolerance)) wrong.push_back(captured.get());
   }

@@ -32,7 +32,8 @@ class ScriptGraphs {
   const GraphCache& graphs() const { return graphs_; }
 
  private:
-  at::Tensor replay(const GraphCache::Captured& captured, const at::Tensor& ids, const at::Tensor& mask);
+  // Where a bucket's graph reads: the matrix, and padding around it.
+  void fill(const Bucket& bucket, const at::Tensor& ids, const at::Tensor& mask);
   void check(int64_t vocab_size, double tolerance);
 
   Gpu& gpu_;
