@@ -17,9 +17,12 @@ const RELEASE = existsSync(join(dirname(ADDON), 'libelectra_core-fake.so')) ? di
 export const FAKE_CORE = join(RELEASE, 'libelectra_core-fake.so')
 export const CPU_LIMITS = join(RELEASE, 'electra_cpu_limits')
 
-/** The path of a program of native/test; the test that asks is skipped where it is not built. */
+/**
+ * The path of a program of native/test beside the addon, so of the same libtorch; the test that asks is skipped where
+ * none is built, as among prebuilds.
+ */
 export function testProgram(test: Mocha.Context, name: string): string {
-  const path = join(RELEASE, name)
+  const path = join(dirname(ADDON), name)
   if (!existsSync(path)) {
     console.log(`    skipped: ${path} is not built (npm run build:native builds it)`)
     test.skip()

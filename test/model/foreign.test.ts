@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openBinding } from '../../lib/binding'
 import { ElectraClassifier, ElectraError } from '../../lib/index'
+import { testProgram } from '../binding/fake'
 
 const ROOT = join(__dirname, '..', '..')
 const FOREIGN = join(ROOT, 'test', 'fixtures', 'foreign')
 const CHECKPOINTS = join(ROOT, 'test', 'fixtures', 'checkpoints')
-const RETARGET = join(ROOT, 'build', 'Release', 'electra_retarget')
 const PYTHON = process.env.ELECTRA_TEST_PYTHON ?? 'python3'
 
 /** Largest difference from Python in fp32, in proportion where logits are larger than one. */
@@ -152,12 +152,10 @@ const NO_REFERENCE = `      skipped: ${PYTHON} has no torch, transformers and el
 describe('moving an archive to a device that is not here', () => {
   let folder: string
   let env: NodeJS.ProcessEnv
+  let retarget: string
 
   before(async function () {
-    if (!existsSync(RETARGET)) {
-      console.log(`      skipped: ${RETARGET} was not built (npm run build:native)`)
-      this.skip()
-    }
+    retarget = testProgram(this, 'electra_retarget')
     folder = mkdtempSync(join(tmpdir(), 'retarget-'))
     const { libtorch } = await openBinding()
     env = { ...process.env, LD_LIBRARY_PATH: join(libtorch.folder, 'lib') }
@@ -171,7 +169,7 @@ describe('moving an archive to a device that is not here', () => {
   function moved(name: string, device: string): { out: string; named: string } {
     cpSync(join(FOREIGN, name), folder, { recursive: true })
     const out = join(folder, `${name}-${device.replace(':', '')}.pt`)
-    return { out, named: execFileSync(RETARGET, [archive(name), device, out], { env, encoding: 'utf8' }) }
+    return { out, named: execFileSync(retarget, [archive(name), device, out], { env, encoding: 'utf8' }) }
   }
 
   for (const name of ['electra-5-sdpa', 'electra-5-eager', 'bert-4-sdpa', 'scripted']) {
