@@ -8,6 +8,34 @@ namespace electra {
 
 namespace {
 
+at::Tensor fp32(const TensorMap& tensors, const std::string& name) { return tensors.at(name).to(at::kFloat); }
+
+// Moves the bias of `module`, whose output is added to a residual, to where the residual comes from, so that
+// adding needs no kernel of its own. `readers` read the residual as well, and their biases make up for it:
+// (x + b) W^T + (c - b W^T) = x W^T + c.
+void move_bias(TensorMap& tensors, const std::string& module, const std::string& source,
+               const std::vector<std::string>& readers) {
+  const at::Tensor bias = fp32(tensors, module + ".bias");
+  at::Tensor& moved = tensors.at(source + ".bias");
+  moved = moved.to(at::kFloat) + bias;
+  for (const std::string& reader : readers) {
+    at::Tensor& corrected = tensors.at(reader + ".bias");
+    corrected = corrected.to(at::kFloat) - at::mv(fp32(tensors, reader + ".weight"), bias);
+  }
+}
+
+void move_biases(const ElectraConfig& config, TensorMap& tensors, const Stop& stop) {
+  const bool project = config.embedding_size != config.hidden_size;
+  std::string source = config.base_model_prefix + (project ? ".embeddings_project" : ".embeddings.LayerNorm");
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    stop.check();
+    const LayerModules layer = layer_modules(config, i);
+    move_bias(tensors, layer.attention_output, source, layer.query_key_value);
+    move_bias(tensors, layer.output, layer.attention_norm, {layer.intermediate});
+    source = layer.output_norm;
+  }
+}
+
 LayerNorm take_norm(TensorMap& tensors, const std::string& prefix, double eps, at::Device device,
                     at::ScalarType dtype) {
   return {take(tensors, prefix + ".weight", device, dtype), take(tensors, prefix + ".bias", device, dtype),
@@ -57,6 +85,7 @@ Body::Body(const ElectraConfig& config, TensorMap& tensors, const Serving& servi
   const double eps = config.layer_norm_eps;
   const std::string body = config.base_model_prefix + ".";
   const std::string embeddings = body + "embeddings.";
+  move_biases(config, tensors, stop);
   word_embeddings_ = take_table(tensors, embeddings + "word_embeddings.weight", device);
   position_embeddings_ = take_table(tensors, embeddings + "position_embeddings.weight", device);
   token_type_embeddings_ = take_table(tensors, embeddings + "token_type_embeddings.weight", device);
@@ -75,25 +104,29 @@ Body::Body(const ElectraConfig& config, TensorMap& tensors, const Serving& servi
     const LayerModules layer = layer_modules(config, i);
     layers_.push_back({
         take_linear(tensors, layer.query_key_value, serving),
-        take_linear(tensors, {layer.attention_output}, serving),
-        take_linear(tensors, {layer.intermediate}, serving),
-        take_linear(tensors, {layer.output}, serving),
+        take(tensors, layer.attention_output + ".weight", device, serving.dtype),
         take_norm(tensors, layer.attention_norm, eps, device, serving.dtype),
+        take_linear(tensors, {layer.intermediate}, serving),
+        take(tensors, layer.output + ".weight", device, serving.dtype),
         take_norm(tensors, layer.output_norm, eps, device, serving.dtype),
     });
     const Layer& added = layers_.back();
-    bytes_ += added.query_key_value.bytes() + added.attention_output.bytes() + added.intermediate.bytes() +
-              added.output.bytes() + 2 * added.attention_norm.weight.nbytes() +
+    bytes_ += added.query_key_value.bytes() + added.attention_output.nbytes() + added.intermediate.bytes() +
+              added.output.nbytes() + 2 * added.attention_norm.weight.nbytes() +
               2 * added.output_norm.weight.nbytes();
+    for (const std::string& module : {layer.attention_output, layer.output}) tensors.erase(module + ".bias");
   }
 }
 
 at::Tensor Body::operator()(const Tokens& tokens, const Attention& attention, const Stop& stop) const {
   at::Tensor x = embed(tokens);
+  // In place: the matrix library adds its product to the residual that is there.
   for (const Layer& layer : layers_) {
     stop.check();
-    x = layer.attention_norm(layer.attention_output(attend(layer.query_key_value(x), attention)).add_(x));
-    x = layer.output_norm(layer.output(layer.intermediate(x, activation_)).add_(x));
+    x.addmm_(attend(layer.query_key_value(x), attention), layer.attention_output.t());
+    x = layer.attention_norm(x);
+    x.addmm_(layer.intermediate(x, activation_), layer.output.t());
+    x = layer.output_norm(x);
   }
   return x;
 }

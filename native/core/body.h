@@ -54,8 +54,12 @@ class Body {
 
  private:
   struct Layer {
-    Linear query_key_value, attention_output, intermediate, output;
-    LayerNorm attention_norm, output_norm;
+    Linear query_key_value;
+    at::Tensor attention_output;  // [hidden_size, hidden_size]; its bias, and that of `output`, were moved
+    LayerNorm attention_norm;
+    Linear intermediate;
+    at::Tensor output;  // [hidden_size, intermediate_size]
+    LayerNorm output_norm;
   };
 
   at::Tensor embed(const Tokens& tokens) const;

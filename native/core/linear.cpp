@@ -25,7 +25,9 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, const Activation& activation) const {
-  const bool gelu = activation.act == cpu::Act::kGeluTanh;
+  const bool gelu = activation.act == cpu::Act::kGeluTanh ||
+                    (activation.act == cpu::Act::kGelu && x.scalar_type() == at::kBFloat16);
+  // On the CPU the operator's GELU is not the approximation.
   if (x.is_cuda() && (gelu || activation.act == cpu::Act::kRelu)) {
     return at::_addmm_activation(bias_, x, weight_.t(), 1, 1, gelu);
   }

@@ -132,22 +132,22 @@ def kernels(tokens, length):
     def random(*shape):
         return torch.randn(*shape, device=DEVICE, dtype=torch.bfloat16)
 
-    x, wide, qkv = random(tokens, 1024), random(tokens, 4096), random(tokens, 3, 16, 64)
-    w = {out: (random(out, size), random(out)) for out, size in ((3072, 1024), (1024, 1024), (4096, 1024))}
-    down = (random(1024, 4096), random(1024))
+    x, wide, qkv, residual = random(tokens, 1024), random(tokens, 4096), random(tokens, 3, 16, 64), random(tokens, 1024)
+    w = {out: random(out, size) for out, size in ((3072, 1024), (1024, 1024), (4096, 1024))}
+    b = {size: random(size) for size in (1024, 3072, 4096)}
+    down = random(1024, 4096)
     offsets = torch.arange(0, tokens + 1, length, device=DEVICE, dtype=torch.int32)
     q, k, v = qkv.unbind(1)
     flash = torch.ops.aten._flash_attention_forward
     return {
-        "query, key, value": lambda: F.linear(x, *w[3072]),
+        "query, key, value": lambda: F.linear(x, w[3072], b[3072]),
         "attention, flash": lambda: flash(q, k, v, offsets, offsets, length, length, 0.0, False, False),
-        "attention, output": lambda: F.linear(x, *w[1024]),
-        "intermediate": lambda: F.linear(x, *w[4096]),
-        "GELU": lambda: F.gelu(wide),
-        "intermediate and GELU's tanh, one kernel": lambda: torch._addmm_activation(w[4096][1], x, w[4096][0].t(), use_gelu=True),
-        "output": lambda: F.linear(wide, *down),
-        "sum": lambda: x.add_(x),
-        "LayerNorm": lambda: F.layer_norm(x, (1024,), down[1], down[1]),
+        "attention, output, onto the residual": lambda: residual.addmm_(x, w[1024].t()),
+        "intermediate and GELU's tanh": lambda: torch._addmm_activation(b[4096], x, w[4096].t(), use_gelu=True),
+        "output, onto the residual": lambda: residual.addmm_(wide, down.t()),
+        "LayerNorm": lambda: F.layer_norm(x, (1024,), b[1024], b[1024]),
+        "beside them: attention, output, and a sum of its own": lambda: F.linear(x, w[1024], b[1024]).add_(x),
+        "beside them: intermediate, and GELU of its own": lambda: F.gelu(F.linear(x, w[4096], b[4096])),
     }
 
 
