@@ -20,7 +20,8 @@ import zipfile
 from pathlib import Path
 
 LIBRARIES = re.compile(
-    r"torch/lib/(lib(torch|torch_cpu|torch_global_deps|c10|omp|gomp|shm)[^/]*\.(so[.\d]*|dylib)"
+    r"torch/lib/(lib(torch|torch_cpu|torch_global_deps|c10|omp|gomp|shm|arm_compute|nvpl|openblas|gfortran)"
+    r"[^/]*\.(so[.\d]*|dylib)"
     r"|(torch|torch_cpu|c10|fbgemm|asmjit|libiomp5md|uv|shm)\.(dll|lib))"
     r"|torch\.libs/[^/]+"
 )

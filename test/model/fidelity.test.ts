@@ -14,7 +14,10 @@ const TEXTS = join(__dirname, '..', '..', '..', 'shared', 'data', 'val_with_elec
 
 /** Against Python in fp32, on weights whose logits differ clearly from row to row. */
 const PARITY = 1e-4
-/** A row alone against the same row in a batch. */
+/**
+ * A row alone against the same row in a batch, in proportion where logits are larger than one: of libtorch's operators,
+ * whose sums go another way with the number of rows. The library's own kernels give the same bits.
+ */
 const SAME = 1e-5
 
 interface Row {
@@ -79,6 +82,7 @@ describe('fidelity: the numbers are Python’s', () => {
       it('gives Python’s logits, in one batch and alone, with and without token types', async () => {
         const model = await addon.Model.load(await spec(checkpoint))
         const { num_labels } = model.info
+        const own_kernels = model.info.notes.join(' ').includes('own kernels')
         assert.equal(num_labels, golden[0]?.logits.length)
         const [input_ids, cu_seqlens] = pack(golden.map((row) => row.input_ids))
         const types = Int32Array.from(golden.flatMap((row) => row.token_type_ids))
@@ -90,7 +94,8 @@ describe('fidelity: the numbers are Python’s', () => {
           assertClose(slice(together), row.logits, PARITY, `row ${i}`)
           assertClose(slice(typed), row.logits_with_types, PARITY, `row ${i} with token types`)
           const alone = await model.forward(...pack([row.input_ids]))
-          assertClose(alone, slice(together), SAME, `row ${i} alone`)
+          const largest = Math.max(1, ...slice(together).map(Math.abs))
+          assertClose(alone, slice(together), own_kernels ? 0 : SAME * largest, `row ${i} alone`)
         }
         await model.close()
       })
