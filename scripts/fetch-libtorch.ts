@@ -35,7 +35,9 @@ export async function fetchLibtorch(options: FetchOptions = {}): Promise<Fetched
   }
   if (found) return { ...found, from: sourceName(found.source) }
 
-  const reasons = tried.map(({ source, reason }) => `${sourceName(source)}: ${reason}`)
+  const reasons = tried.map(
+    ({ source, path, reason }) => `${sourceName(source)}${path === undefined ? '' : ` ${path}`}: ${reason}`,
+  )
   const index = env.ELECTRA_TORCH_INDEX ?? PYTORCH_INDEX
   const downloads = mkdtempSync(join(tmpdir(), 'electra-torch-'))
   const sources = [

@@ -199,10 +199,12 @@ const SOURCES = {
 /** The command that builds what is not built, from wherever the user stands. */
 function prepare(libtorch?: string): string {
   const folder = resolve(PACKAGE_FOLDER)
-  const given = libtorch === undefined ? '' : `LIBTORCH=${JSON.stringify(libtorch)} `
-  if (!isCheckout(folder)) return `${given}${buildCommand(folder)}`
   const there = folder === process.cwd() ? '' : ` --prefix ${JSON.stringify(folder)}`
-  return `${given}npm${there} run prepare`
+  const command = isCheckout(folder) ? `npm${there} run prepare` : buildCommand(folder)
+  if (libtorch === undefined) return command
+  // In the one way that both cmd and PowerShell understand.
+  if (process.platform === 'win32') return `cmd /c "set LIBTORCH=${libtorch}&& ${command}"`
+  return `LIBTORCH=${JSON.stringify(libtorch)} ${command}`
 }
 
 function attempt<T>(work: () => T, remedy: string): { value: T } | { failed: Check } {

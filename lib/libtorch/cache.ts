@@ -64,7 +64,7 @@ export interface Manifest {
 export function readManifest(entry: string): Manifest {
   const path = join(entry, CHECKED_MARKER)
   if (!existsSync(path)) {
-    throw new LibtorchError('LIBTORCH_NOT_FOUND', `no libtorch was installed in ${entry} yet`)
+    throw new LibtorchError('LIBTORCH_NOT_FOUND', 'no libtorch was installed there yet')
   }
   const text = readFileSync(path, 'utf8')
   // Earlier versions marked an entry with an empty file.

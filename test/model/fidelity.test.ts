@@ -320,8 +320,8 @@ describe('foreign archives: the script engine', () => {
 
 describe('threads', () => {
   it('are each classifier’s own', async function () {
-    if (process.platform !== 'linux') {
-      console.log('      skipped: threads are counted in /proc')
+    if (process.platform !== 'linux' || process.arch !== 'x64') {
+      console.log('      skipped: threads are counted in /proc, and on arm64 libtorch starts further ones')
       this.skip()
     }
     const lanes = (): string[] =>
