@@ -113,11 +113,17 @@ void exit_without_destructors() {
 #ifdef _WIN32
 
 Library Library::open(const std::string& path) {
-  // The library's own folder is searched for what it needs, and never the current folder.
-  const DWORD search = LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_DEFAULT_DIRS;
-  HMODULE module = LoadLibraryExW(utf8_path(path).c_str(), nullptr, search);
-  if (module == nullptr) throw last_error(path + " cannot be opened, or a library that it needs is missing");
-  return Library(module);
+  // The library's own folder is searched for what it needs, and never the current folder. That takes a whole
+  // path, with backslashes.
+  const std::filesystem::path file = utf8_path(path).make_preferred();
+  const DWORD own_folder = file.is_absolute() ? LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR : 0;
+  HMODULE module = LoadLibraryExW(file.c_str(), nullptr, own_folder | LOAD_LIBRARY_SEARCH_DEFAULT_DIRS);
+  if (module != nullptr) return Library(module);
+  const Error error = last_error(path + " cannot be opened, or a library that it needs is missing");
+  if (std::error_code none; file.is_absolute() && !std::filesystem::exists(file, none)) {
+    throw Error(path + " does not exist", true);
+  }
+  throw error;
 }
 
 std::string Library::where_open(const std::string&) { return {}; }
