@@ -1,25 +1,37 @@
 # The CUDA library, where there is a libtorch with CUDA and CUDA's headers; compiled with the ordinary C++ compiler.
 #   LIBTORCH   folder with lib/ and include/
 #   CUDA_HOME  folder with CUDA's include/ and lib64/ or lib/; else the environment's, else what pip puts beside torch,
-#              else /usr/local/cuda
+#              else /usr/local/cuda or /usr/local/cuda-*: the first of the major version that the libtorch is for
 # find_package(Torch) is not used: on a libtorch with CUDA it demands a whole toolkit.
 
-# Sets ELECTRA_CUDA_INCLUDE, ELECTRA_CUDART and ELECTRA_CUDA_MAJOR, or leaves them empty.
+# Sets ELECTRA_CUDA_MAJOR, which is that of the libtorch, and the places of headers and libcudart of the same major; what
+# another toolkit has would make a library that the libtorch never opens. Leaves ELECTRA_CUDA_MAJOR empty without them.
 function(electra_find_cuda)
-  file(GLOB PIP_CUDA LIST_DIRECTORIES true ${LIBTORCH}/../nvidia/cu* ${LIBTORCH}/../nvidia/cuda_runtime)
+  file(STRINGS ${LIBTORCH}/lib/libc10_cuda.so NEEDED REGEX "^libcudart[^/]*\\.so\\.[0-9]+")
+  string(REGEX REPLACE "^libcudart[^/]*\\.so\\.([0-9]+).*" "\\1" WANTED "${NEEDED}")
+  file(GLOB PIP_CUDA LIST_DIRECTORIES true ${LIBTORCH}/../nvidia/cu* ${LIBTORCH}/../nvidia/cuda_*)
+  file(GLOB TOOLKITS LIST_DIRECTORIES true /usr/local/cuda-*)
+  set(PLACES "")
+  foreach(PLACE ${CUDA_HOME} $ENV{CUDA_HOME} ${PIP_CUDA} /usr/local/cuda ${TOOLKITS})
+    set(MAJOR ${WANTED})  # of a place with other headers alone, as pip has several
+    if(EXISTS ${PLACE}/include/cuda_runtime_api.h)
+      file(STRINGS ${PLACE}/include/cuda_runtime_api.h LINE REGEX "#define CUDART_VERSION +[0-9]+")
+      string(REGEX REPLACE ".*CUDART_VERSION +([0-9]+)[0-9][0-9][0-9].*" "\\1" MAJOR "${LINE}")
+    endif()
+    if(MAJOR STREQUAL WANTED)
+      list(APPEND PLACES ${PLACE})
+    endif()
+  endforeach()
   # The headers are in several packages of pip's; crt/ is in one that torch does not bring along.
-  find_path(ELECTRA_CUDA_RUNTIME_INCLUDE cuda_runtime_api.h NO_DEFAULT_PATH
-            HINTS ${CUDA_HOME} $ENV{CUDA_HOME} ${PIP_CUDA} /usr/local/cuda PATH_SUFFIXES include)
-  find_path(ELECTRA_CUDA_CRT_INCLUDE crt/host_config.h NO_DEFAULT_PATH
-            HINTS ${CUDA_HOME} $ENV{CUDA_HOME} ${PIP_CUDA} /usr/local/cuda PATH_SUFFIXES include)
-  find_file(ELECTRA_CUDART NAMES libcudart.so libcudart.so.13 libcudart.so.12 NO_DEFAULT_PATH
-            HINTS ${CUDA_HOME} $ENV{CUDA_HOME} ${PIP_CUDA} /usr/local/cuda PATH_SUFFIXES lib64 lib)
-  set(MAJOR "")
+  find_path(ELECTRA_CUDA_RUNTIME_INCLUDE cuda_runtime_api.h NO_DEFAULT_PATH HINTS ${PLACES} PATH_SUFFIXES include)
+  find_path(ELECTRA_CUDA_CRT_INCLUDE crt/host_config.h NO_DEFAULT_PATH HINTS ${PLACES} PATH_SUFFIXES include)
+  find_file(ELECTRA_CUDART NAMES libcudart.so.${WANTED} libcudart.so NO_DEFAULT_PATH HINTS ${PLACES}
+            PATH_SUFFIXES lib64 lib)
+  set(ELECTRA_CUDA_MAJOR "" PARENT_SCOPE)
   if(ELECTRA_CUDA_RUNTIME_INCLUDE AND ELECTRA_CUDA_CRT_INCLUDE AND ELECTRA_CUDART)
-    file(STRINGS ${ELECTRA_CUDA_RUNTIME_INCLUDE}/cuda_runtime_api.h VERSION_LINE REGEX "#define CUDART_VERSION +[0-9]+")
-    string(REGEX REPLACE ".*CUDART_VERSION +([0-9]+)[0-9][0-9][0-9].*" "\\1" MAJOR "${VERSION_LINE}")
+    set(ELECTRA_CUDA_MAJOR ${WANTED} PARENT_SCOPE)
   endif()
-  set(ELECTRA_CUDA_MAJOR "${MAJOR}" PARENT_SCOPE)
+  set(ELECTRA_CUDA_WANTED ${WANTED} PARENT_SCOPE)
 endfunction()
 
 # `native`: the folder of the sources.
@@ -29,8 +41,9 @@ function(electra_add_cuda_library native minor)
   endif()
   electra_find_cuda()
   if(NOT ELECTRA_CUDA_MAJOR)
-    message(WARNING "This libtorch has CUDA, but no CUDA headers were found (cuda_runtime_api.h and crt/host_config.h) "
-                    "beside libcudart, so the CUDA library is left out; set CUDA_HOME.")
+    message(WARNING "This libtorch has CUDA, but no headers of CUDA ${ELECTRA_CUDA_WANTED} were found "
+                    "(cuda_runtime_api.h and crt/host_config.h) beside its libcudart, so the CUDA library is left out; set "
+                    "CUDA_HOME.")
     return()
   endif()
   message(STATUS "CUDA library for libtorch ${minor} and CUDA ${ELECTRA_CUDA_MAJOR}: ${ELECTRA_CUDA_RUNTIME_INCLUDE}")
