@@ -4,7 +4,7 @@ import nodeGypBuild from 'node-gyp-build'
 import type * as native from '../binding'
 import { addonMissing, addonUnopened } from './addon-failure'
 import { ElectraError, type ErrorCode } from './errors'
-import { findLibtorch, type Libtorch, type Tried } from './libtorch/find'
+import { describePlace, findLibtorch, type Libtorch, type Tried } from './libtorch/find'
 
 export type { ArchiveFile, CoreInfo, CpuInfo, LoadSpec, Model, ModelInfo } from '../binding'
 export type Addon = typeof native
@@ -91,9 +91,7 @@ export async function openBinding(option?: string): Promise<Binding> {
 export const INSTALL_LIBTORCH = 'npx electra-classifier install-libtorch'
 
 function libtorchNotFound(tried: readonly Tried[]): ElectraError {
-  const places = tried.map(
-    ({ source, path, reason }) => `\n  ${source}${path === undefined ? '' : ` ${path}`}: ${reason}`,
-  )
+  const places = tried.map((place) => `\n  ${describePlace(place.source, place)}`)
   const unsupported = tried.some(({ code }) => code === 'LIBTORCH_MISMATCH')
   return new ElectraError(
     unsupported ? 'LIBTORCH_MISMATCH' : 'LIBTORCH_NOT_FOUND',

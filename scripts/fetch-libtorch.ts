@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PINNED_VERSION, type Libtorch, type Tried, findLibtorch } from '../lib/libtorch'
+import { PINNED_VERSION, type Libtorch, type Tried, describePlace, findLibtorch } from '../lib/libtorch'
 import { installLibtorch, type InstallOptions } from '../lib/libtorch/install'
 import { CommandFailed, lastLine, runCommand } from '../lib/run-command'
 
@@ -35,9 +35,7 @@ export async function fetchLibtorch(options: FetchOptions = {}): Promise<Fetched
   }
   if (found) return { ...found, from: sourceName(found.source) }
 
-  const reasons = tried.map(
-    ({ source, path, reason }) => `${sourceName(source)}${path === undefined ? '' : ` ${path}`}: ${reason}`,
-  )
+  const reasons = tried.map((place) => describePlace(sourceName(place.source), place))
   const index = env.ELECTRA_TORCH_INDEX ?? PYTORCH_INDEX
   const downloads = mkdtempSync(join(tmpdir(), 'electra-torch-'))
   const sources = [

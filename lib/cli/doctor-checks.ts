@@ -5,7 +5,7 @@ import { addonPath, builtCores, INSTALL_LIBTORCH, openAddon, openBinding } from 
 import { openCheckpoint, SHIPPED_MODEL } from '../checkpoint'
 import { ElectraClassifier } from '../classifier'
 import { cacheEntries, verifyEntry } from '../libtorch/cache'
-import { findLibtorch, type Libtorch } from '../libtorch/find'
+import { describePlace, findLibtorch, type Libtorch } from '../libtorch/find'
 import { librariesOf, probeLibraries } from '../libtorch/probe'
 import { gpuCheck } from './doctor-gpu'
 
@@ -54,9 +54,7 @@ export async function* examine(): AsyncGenerator<[name: string, Check]> {
     ...(cores.size && { minors: cores.keys() }),
     probe: true,
   })
-  const searched = tried.map(
-    ({ source, path: at, reason }) => `${SOURCES[source]}${at === undefined ? '' : ` ${at}`}: ${reason}`,
-  )
+  const searched = tried.map((place) => describePlace(SOURCES[place.source], place))
   if (libtorch) {
     const { version, variant, build, folder, source } = libtorch
     const kind = variant === 'cpu' ? 'CPU' : build || 'CUDA'

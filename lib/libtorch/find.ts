@@ -24,6 +24,11 @@ export interface Tried {
   reason: string
 }
 
+/** A line of a list of places; `name` is what that list calls the source. */
+export function describePlace(name: string, { path, reason }: Tried): string {
+  return `${name}${path === undefined ? '' : ` ${path}`}: ${reason}`
+}
+
 export interface FindOptions {
   /** Also asks for the C++ headers, and checks a cache entry as deeply as any other place. */
   for_building?: boolean

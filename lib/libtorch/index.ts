@@ -1,5 +1,5 @@
 export { CHECKED_MARKER, cacheEntry, cacheFolder } from './cache'
-export { findLibtorch } from './find'
+export { describePlace, findLibtorch } from './find'
 export type { FindOptions, Libtorch, LibtorchSource, Tried } from './find'
 export { LibtorchError, inspectLibtorch } from './inspect'
 export { PINNED_VERSION, SUPPORTED_MINORS } from './variants'

@@ -8,19 +8,17 @@ namespace electra {
 
 namespace {
 
-at::Tensor fp32(const TensorMap& tensors, const std::string& name) { return tensors.at(name).to(at::kFloat); }
-
 // Moves the bias of `module`, whose output is added to a residual, to where the residual comes from, so that
 // adding needs no kernel of its own. `readers` read the residual as well, and their biases make up for it:
 // (x + b) W^T + (c - b W^T) = x W^T + c.
 void move_bias(TensorMap& tensors, const std::string& module, const std::string& source,
                const std::vector<std::string>& readers) {
-  const at::Tensor bias = fp32(tensors, module + ".bias");
+  const at::Tensor bias = tensors.extract(module + ".bias").mapped().to(at::kFloat);
   at::Tensor& moved = tensors.at(source + ".bias");
   moved = moved.to(at::kFloat) + bias;
   for (const std::string& reader : readers) {
     at::Tensor& corrected = tensors.at(reader + ".bias");
-    corrected = corrected.to(at::kFloat) - at::mv(fp32(tensors, reader + ".weight"), bias);
+    corrected = corrected.to(at::kFloat) - at::mv(tensors.at(reader + ".weight").to(at::kFloat), bias);
   }
 }
 
@@ -114,7 +112,6 @@ Body::Body(const ElectraConfig& config, TensorMap& tensors, const Serving& servi
     bytes_ += added.query_key_value.bytes() + added.attention_output.nbytes() + added.intermediate.bytes() +
               added.output.nbytes() + 2 * added.attention_norm.weight.nbytes() +
               2 * added.output_norm.weight.nbytes();
-    for (const std::string& module : {layer.attention_output, layer.output}) tensors.erase(module + ".bias");
   }
 }
 

@@ -4,8 +4,9 @@
 #              else /usr/local/cuda or /usr/local/cuda-*: the first of the major version that the libtorch is for
 # find_package(Torch) is not used: on a libtorch with CUDA it demands a whole toolkit.
 
-# Sets ELECTRA_CUDA_MAJOR, which is that of the libtorch, and the places of headers and libcudart of the same major; what
-# another toolkit has would make a library that the libtorch never opens. Leaves ELECTRA_CUDA_MAJOR empty without them.
+# Sets ELECTRA_CUDA_MAJOR, which is that of the libtorch, and ELECTRA_CUDA_RUNTIME_INCLUDE, ELECTRA_CUDA_CRT_INCLUDE and
+# ELECTRA_CUDART where there are headers and libcudart of the same major; what another toolkit has would make a library
+# that the libtorch never opens.
 function(electra_find_cuda)
   file(STRINGS ${LIBTORCH}/lib/libc10_cuda.so NEEDED REGEX "^libcudart[^/]*\\.so\\.[0-9]+")
   string(REGEX REPLACE "^libcudart[^/]*\\.so\\.([0-9]+).*" "\\1" WANTED "${NEEDED}")
@@ -27,11 +28,7 @@ function(electra_find_cuda)
   find_path(ELECTRA_CUDA_CRT_INCLUDE crt/host_config.h NO_DEFAULT_PATH HINTS ${PLACES} PATH_SUFFIXES include)
   find_file(ELECTRA_CUDART NAMES libcudart.so.${WANTED} libcudart.so NO_DEFAULT_PATH HINTS ${PLACES}
             PATH_SUFFIXES lib64 lib)
-  set(ELECTRA_CUDA_MAJOR "" PARENT_SCOPE)
-  if(ELECTRA_CUDA_RUNTIME_INCLUDE AND ELECTRA_CUDA_CRT_INCLUDE AND ELECTRA_CUDART)
-    set(ELECTRA_CUDA_MAJOR ${WANTED} PARENT_SCOPE)
-  endif()
-  set(ELECTRA_CUDA_WANTED ${WANTED} PARENT_SCOPE)
+  set(ELECTRA_CUDA_MAJOR ${WANTED} PARENT_SCOPE)
 endfunction()
 
 # `native`: the folder of the sources.
@@ -40,8 +37,8 @@ function(electra_add_cuda_library native minor)
     return()
   endif()
   electra_find_cuda()
-  if(NOT ELECTRA_CUDA_MAJOR)
-    message(WARNING "This libtorch has CUDA, but no headers of CUDA ${ELECTRA_CUDA_WANTED} were found "
+  if(NOT (ELECTRA_CUDA_RUNTIME_INCLUDE AND ELECTRA_CUDA_CRT_INCLUDE AND ELECTRA_CUDART))
+    message(WARNING "This libtorch has CUDA, but no headers of CUDA ${ELECTRA_CUDA_MAJOR} were found "
                     "(cuda_runtime_api.h and crt/host_config.h) beside its libcudart, so the CUDA library is left out; set "
                     "CUDA_HOME.")
     return()
